@@ -1,0 +1,7 @@
+"""``python -m tocsin``."""
+
+from __future__ import annotations
+
+from tocsin.cli import main
+
+main()

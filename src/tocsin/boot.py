@@ -1,0 +1,194 @@
+"""Build and connect things: settings in, a program out. Nothing else does that."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from tocsin.config import BadSetting, Settings
+from tocsin.store import migrations
+from tocsin.store.db import Database
+from tocsin.store.plans import PlansCache
+from tocsin.store.vault import Vault, new_secret_key
+
+log = structlog.get_logger("boot")
+
+
+class AlreadyServed(Exception):
+    """Another process serves this SQLite database."""
+
+
+def now() -> datetime:
+    """Read the clock, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """The database, opened and at head."""
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    plans: PlansCache
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+
+
+def open_store(settings: Settings, *, serves: bool = False) -> Store:
+    """Open the database and bring its schema to head.
+
+    Raises BadSetting, store.vault.WrongKeys, store.migrations.NewerSchema, or the driver's error.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    vault = _vault(settings)
+    database = Database(settings.database_url, checkpoints=serves)
+    migrations.migrate(database, vault)
+    return Store(
+        settings=settings, database=database, vault=vault, plans=PlansCache(database, vault)
+    )
+
+
+def _vault(settings: Settings) -> Vault:
+    keys = settings.secret_keys or _generated_keys(settings.data_dir / "secret-keys")
+    try:
+        return Vault(keys)
+    except ValueError:
+        raise BadSetting(
+            "TOCSIN_SECRET_KEYS: a key is 32 bytes in URL-safe base64;"
+            " make one with `tocsin config new-key`"
+        ) from None
+
+
+def _generated_keys(path: Path) -> Sequence[str]:
+    """Read the key file, making it on first use: readable by its owner only, from the start."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return [line for line in path.read_text("ascii").split() if line]
+    with os.fdopen(descriptor, "w") as file:
+        file.write(new_secret_key() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_text("ascii").split()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[None]:
+    """Be the one process that serves an SQLite database. Raises AlreadyServed."""
+    if not settings.database_url.startswith("sqlite:"):
+        yield
+        return
+    path = Path(settings.database_url.removeprefix("sqlite:///") + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        _lock(file, path)
+        yield
+
+
+def _lock(file: TextIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise AlreadyServed(
+            f"another tocsin serves this database ({path}): stop it, choose another"
+            " TOCSIN_DATA_DIR, or use PostgreSQL for more than one process"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which halves of the program run."""
+
+    web: bool = True
+    worker: bool = True
+
+
+async def serve(
+    store: Store, parts: Parts, stop: asyncio.Event, ready: asyncio.Event | None = None
+) -> None:
+    """Run the server and the worker until ``stop``."""
+    # Slow to import, and of no use to a command that only talks to the database.
+    from tocsin.channels.base import Outside, make_channels  # noqa: PLC0415
+    from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415
+    from tocsin.dialects import load_all  # noqa: PLC0415
+    from tocsin.web.app import Web, WorkerHints  # noqa: PLC0415
+    from tocsin.web.server import run_server  # noqa: PLC0415
+    from tocsin.work.sweep import arm  # noqa: PLC0415
+    from tocsin.worker import build_worker  # noqa: PLC0415
+
+    settings = store.settings
+    dialects = load_all()
+    guard = Guard(settings.outbound_allow)
+    async with guarded_client(guard) as http:
+        outside = Outside(
+            guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
+        )
+        store.database.run(lambda connection: arm(connection, now()))
+        worker = build_worker(
+            store.database,
+            store.plans,
+            dialects,
+            make_channels(outside),
+            public_url=settings.public_url,
+            retention=settings.retention,
+            clock=now,
+        )
+        running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
+        if parts.web:
+            store.plans.refresh()
+            hints = WorkerHints(
+                wake=worker.wake,
+                wait_processed=worker.wait_processed,
+                ticked_at=lambda: worker.ticked_at,
+            )
+            web = Web(
+                store.database,
+                store.plans,
+                store.vault,
+                dialects,
+                hints if parts.worker else None,
+                max_body=settings.max_body,
+                clock=now,
+            )
+            await run_server(web, settings.listen, stop, ready)
+            await web.close()
+        elif ready is not None:
+            ready.set()
+        await asyncio.gather(stop.wait(), *running)
+
+
+async def run(store: Store, parts: Parts) -> None:
+    """Serve until a signal says to stop; then end in good order."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving_it = asyncio.create_task(serve(store, parts, stop, ready))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({serving_it, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if ready.is_set():
+        kind = "SQLite" if store.database.is_sqlite else "PostgreSQL"
+        log.info("ready", url=store.settings.public_url, database=kind)
+    await serving_it
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

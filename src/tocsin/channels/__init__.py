@@ -1,0 +1,1 @@
+"""Ways to send: one small file each, and a row in ``base.REGISTRY``'s table."""

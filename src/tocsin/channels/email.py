@@ -1,0 +1,131 @@
+"""E-mail through the SMTP server of ``TOCSIN_SMTP_URL``."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import aiosmtplib
+
+from tocsin.channels.base import Channel, Message, Outside
+from tocsin.channels.guard import Guard
+from tocsin.core.retry import Outcome, Report
+
+_SAID = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpServer:
+    """Where and how to hand mail over."""
+
+    host: str
+    port: int
+    user: str | None
+    password: str | None
+    sender: str
+    #: TLS from the first byte (``smtps://``); else STARTTLS where the server offers it.
+    is_tls: bool
+
+
+def parse_smtp_url(url: str) -> SmtpServer:
+    """Read ``smtp[s]://user:pass@host:port?from=…``. Raises ValueError with a remedy."""
+    parts = urlsplit(url)
+    sender = parse_qs(parts.query).get("from", [""])[0]
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or check(sender):
+        raise ValueError(
+            "write it as smtp://user:pass@host:587?from=tocsin@example.com (smtps:// for TLS)"
+        )
+    return SmtpServer(
+        host=parts.hostname,
+        port=parts.port or (465 if parts.scheme == "smtps" else 587),
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        sender=sender,
+        is_tls=parts.scheme == "smtps",
+    )
+
+
+def make(outside: Outside) -> Channel:
+    """Build the channel."""
+    server = parse_smtp_url(outside.smtp_url) if outside.smtp_url else None
+    host = urlsplit(outside.public_url).hostname or "tocsin"
+    return _EmailChannel(outside.guard, server, host)
+
+
+def check(address: str) -> str | None:
+    """Return what is wrong with an address, or None."""
+    try:
+        parsed = Address(addr_spec=address)
+    except (ValueError, HeaderParseError, IndexError):
+        parsed = None
+    if parsed is None or not parsed.domain or not parsed.username or not address.isprintable():
+        return f"{address!r} is not an e-mail address"
+    return None
+
+
+class _EmailChannel:
+    def __init__(self, guard: Guard, server: SmtpServer | None, host: str) -> None:
+        self._guard = guard
+        self._server = server
+        self._host = host
+
+    async def send(self, message: Message, address: str, secret: str | None) -> Report:  # noqa: ARG002
+        """Hand one mail over."""
+        if self._server is None:
+            return _later("no SMTP server is set: see TOCSIN_SMTP_URL")
+        try:
+            connection = await self._guard.connect(self._server.host, self._server.port)
+        except OSError as error:
+            return _later(f"no connection to the SMTP server: {error.strerror or error}")
+        client = aiosmtplib.SMTP(
+            hostname=self._server.host,
+            sock=connection,
+            use_tls=self._server.is_tls,
+            start_tls=None,
+            username=self._server.user,
+            password=self._server.password,
+            tls_context=ssl.create_default_context(),
+            timeout=10,
+        )
+        try:
+            async with client:
+                _, said = await client.send_message(
+                    _mail(message, address, self._server, self._host)
+                )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            return _refusal(error.recipients[0].code, error.recipients[0].message)
+        except aiosmtplib.SMTPResponseException as error:
+            return _refusal(error.code, error.message)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return _later(f"{type(error).__name__}: {error}")
+        finally:
+            connection.close()
+        return Report(outcome=Outcome.DELIVERED, detail=f"SMTP 250 {said}"[:_SAID])
+
+
+def _later(detail: str) -> Report:
+    return Report(outcome=Outcome.RETRY, detail=detail[:_SAID])
+
+
+def _refusal(code: int, said: str) -> Report:
+    """Tell a server that says never (5xx) from one that says later (4xx): RFC 5321 4.2.1."""
+    outcome = Outcome.REFUSED if 500 <= code < 600 else Outcome.RETRY
+    return Report(outcome=outcome, detail=f"SMTP {code} {said}"[:_SAID])
+
+
+def _mail(message: Message, address: str, server: SmtpServer, host: str) -> EmailMessage:
+    mail = EmailMessage()
+    # A header ends at a line break: what comes from a title must not begin a new one.
+    mail["Subject"] = " ".join(message.subject.split())[:200]
+    mail["From"] = server.sender
+    mail["To"] = address
+    mail["Date"] = format_datetime(message.at)
+    mail["Message-ID"] = f"<{message.id}@{host}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(message.text)
+    return mail

@@ -1,0 +1,141 @@
+"""Where Tocsin may connect to: the public internet, and networks its owner opened on purpose.
+
+The check is made on the address that is connected to, once it is resolved: a name that resolves to
+something else the second time gains nothing. Redirects are not followed and proxies of the
+environment are not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import httpcore2
+import httpx2
+
+IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class Forbidden(OSError):
+    """The address may not be connected to; the message says how to open it."""
+
+
+class Guard:
+    """Decides which addresses may be connected to."""
+
+    def __init__(self, allowed: Sequence[IpNetwork] = ()) -> None:
+        """Open ``allowed`` besides the public internet."""
+        self._allowed = tuple(allowed)
+
+    def permits(self, address: IpAddress) -> bool:
+        """Whether to connect. An address that wraps another is judged as that other."""
+        if any(address.version == net.version and address in net for net in self._allowed):
+            return True
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.ipv4_mapped is not None:
+                return self.permits(address.ipv4_mapped)
+            if address in _NAT64:
+                return self.permits(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+            if address.sixtofour is not None or address.teredo is not None:
+                return False
+        return address.is_global and not address.is_multicast and not address.is_reserved
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host that may be connected to. Raises Forbidden, OSError."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+        permitted = [a for a in addresses if self.permits(ipaddress.ip_address(a.split("%")[0]))]
+        if not permitted:
+            raise Forbidden(
+                f"{host} is not on the public internet; to send there all the same,"
+                " open its network in TOCSIN_OUTBOUND_ALLOW"
+            )
+        return permitted
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Return a connected socket. Raises Forbidden, OSError."""
+        last: OSError = OSError(f"{host} has no address")
+        for address in await self.resolve(host, port):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            connection.setblocking(False)
+            try:
+                await asyncio.get_running_loop().sock_connect(connection, (address, port))
+            except OSError as error:
+                connection.close()
+                last = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise last
+
+
+class _GuardedBackend(httpcore2.AnyIOBackend):
+    """Connects to what the guard permits; TLS goes on to name the host that was asked for."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature of the library
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            addresses = await self._guard.resolve(host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        last: httpcore2.NetworkError | httpcore2.TimeoutException | None = None
+        for address in addresses:
+            try:
+                return await super().connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
+                last = error
+        raise last or httpcore2.ConnectError(f"{host} has no address")
+
+    async def connect_unix_socket(
+        self,
+        path: str,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002
+    ) -> httpcore2.AsyncNetworkStream:
+        raise httpcore2.ConnectError("Unix sockets are not connected to")
+
+
+class _GuardedTransport(httpx2.AsyncHTTPTransport):
+    def __init__(self, guard: Guard) -> None:
+        # The base class would build a pool without a guard; everything else of it is used.
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            max_connections=200,
+            max_keepalive_connections=20,
+            keepalive_expiry=5.0,
+            network_backend=_GuardedBackend(guard),
+        )
+
+
+def guarded_client(guard: Guard) -> httpx2.AsyncClient:
+    """Return the one HTTP client that everything outgoing goes through."""
+    return httpx2.AsyncClient(
+        transport=_GuardedTransport(guard),
+        follow_redirects=False,
+        trust_env=False,
+        timeout=httpx2.Timeout(10.0),
+        headers={"User-Agent": "tocsin"},
+    )

@@ -1,0 +1,269 @@
+"""The commands, one short function each; ``help`` texts are their docstrings."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="tocsin",
+    help="Self-hosted on-call: a Sentry webhook becomes a page to the right person.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+key_app = typer.Typer(help="API keys.", no_args_is_help=True)
+config_app = typer.Typer(help="Settings.", no_args_is_help=True)
+app.add_typer(key_app, name="key")
+app.add_typer(config_app, name="config")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, at most.")]
+Number = Annotated[str, typer.Argument(help="Its number, or its id.", metavar="N")]
+
+
+class RoleName(StrEnum):
+    """The roles a key may have."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MANAGER = "manager"
+    RESPONDER = "responder"
+    VIEWER = "viewer"
+
+
+class Half(StrEnum):
+    """The halves of the program."""
+
+    WEB = "web"
+    WORKER = "worker"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from tocsin import __version__
+
+        typer.echo(f"tocsin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Self-hosted on-call: a Sentry webhook becomes a page to the right person."""
+
+
+# -- running --------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str | None, typer.Option(help="Address and port.", metavar="HOST:PORT")
+    ] = None,
+    only: Annotated[Half | None, typer.Option(help="Run one half of the program.")] = None,
+) -> None:
+    """Run the server and the workers, in one process."""
+    from tocsin import logs
+    from tocsin.boot import Parts, open_store, run, serving
+    from tocsin.config import load
+
+    settings = load(listen=listen)
+    logs.configure(settings.log_format)
+    with serving(settings):
+        store = open_store(settings, serves=True)
+        parts = Parts(web=only is not Half.WORKER, worker=only is not Half.WEB)
+        try:
+            asyncio.run(run(store, parts))
+        finally:
+            store.close()
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        int | None, typer.Option(min=1, help="Stop by itself after so long.")
+    ] = None,
+) -> None:
+    """Show it: a small fake Sentry plays into a Tocsin of its own, and you watch."""
+    from tocsin.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(seconds))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to what this version needs (``serve`` does it too)."""
+    from tocsin.boot import open_store
+    from tocsin.config import load
+    from tocsin.store.migrations import HEAD
+
+    open_store(load()).close()
+    typer.echo(f"the schema is at {HEAD}")
+
+
+# -- setting up -----------------------------------------------------------------------------------
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="The configuration file (YAML).")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+) -> None:
+    """Make the configuration match FILE: all of it, or nothing."""
+    from tocsin.cli.setup import apply_file
+
+    apply_file(file, dry_run=dry_run)
+
+
+@app.command()
+def export() -> None:
+    """Print the configuration as a file for ``apply``, secrets as references."""
+    from tocsin.cli.setup import configurator
+    from tocsin.work.configfile import dump
+
+    with configurator() as configured:
+        typer.echo(dump(configured.export()), nl=False)
+
+
+@app.command()
+def urls(
+    integration: Annotated[str, typer.Argument(help="Its name.")],
+) -> None:
+    """Print the webhook URLs of an integration: any of them goes into Sentry."""
+    from tocsin.cli.setup import print_urls
+
+    print_urls(integration)
+
+
+@key_app.command("create")
+def key_create(
+    name: Annotated[str, typer.Option(help="What it is for.")],
+    role: Annotated[RoleName, typer.Option(help="What it may do.")] = RoleName.RESPONDER,
+) -> None:
+    """Make an API key and print it; it cannot be shown again."""
+    from tocsin.boot import now, open_store
+    from tocsin.config import load
+    from tocsin.core.model import Role
+    from tocsin.work.manage import Office
+
+    store = open_store(load())
+    office = Office(store.database, store.plans, store.vault)
+    typer.echo(office.create_api_key(name, Role(role.value), now()))
+    store.close()
+
+
+@config_app.command("show")
+def config_show(as_json: Json = False) -> None:
+    """Print every setting in force (secrets masked), and where it came from."""
+    from tocsin.cli.output import print_table
+    from tocsin.config import load, show
+
+    print_table(("setting", "value", "from"), show(load()), as_json=as_json)
+
+
+@config_app.command("new-key")
+def config_new_key() -> None:
+    """Print a new key for TOCSIN_SECRET_KEYS."""
+    from tocsin.store.vault import new_secret_key
+
+    typer.echo(new_secret_key())
+
+
+@app.command()
+def send(
+    integration: Annotated[str, typer.Argument(help="Its name.")],
+    resource: Annotated[str, typer.Option(help="What Sentry sends about.")] = "issue",
+    action: Annotated[str | None, typer.Option(help="What happened to it.")] = None,
+    id_: Annotated[str, typer.Option("--id", help="The issue's id.")] = "1",
+    level: Annotated[str, typer.Option(help="The issue's level.")] = "error",
+    url: Annotated[str | None, typer.Option(help="Where to, if not to TOCSIN_PUBLIC_URL.")] = None,
+) -> None:
+    """Send a correctly signed sample webhook, as Sentry would."""
+    from tocsin.cli.setup import send_sample
+
+    send_sample(integration, resource, action, id_, level, url)
+
+
+# -- every day ------------------------------------------------------------------------------------
+
+
+@app.command()
+def incidents(
+    number: Annotated[
+        str | None, typer.Argument(help="Show this one, by number or id.", metavar="[N]")
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(help="triggered, acknowledged, snoozed, resolved; several with commas."),
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Of this service.")] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """List incidents, the newest first; or show one with its timeline."""
+    from tocsin.cli.daily import list_incidents, show_incident
+
+    if number is None:
+        list_incidents(status, service, limit, as_json=as_json)
+    else:
+        show_incident(number, as_json=as_json)
+
+
+@app.command()
+def ack(number: Number, as_json: Json = False) -> None:
+    """Acknowledge an incident: escalation stops."""
+    from tocsin.cli.daily import act
+    from tocsin.work import respond
+
+    act(number, respond.acknowledge, as_json=as_json)
+
+
+@app.command()
+def resolve(number: Number, as_json: Json = False) -> None:
+    """Resolve an incident."""
+    from tocsin.cli.daily import act
+    from tocsin.work import respond
+
+    act(number, respond.resolve, as_json=as_json)
+
+
+@app.command()
+def deliveries(
+    delivery: Annotated[
+        str | None, typer.Argument(help="Show this one, by id.", metavar="[D]")
+    ] = None,
+    integration: Annotated[str | None, typer.Option(help="Of this integration.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(help="accepted, processed, rejected, unrecognised, failed."),
+    ] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """List what came in and what became of it, the newest first; or show one with its body."""
+    from tocsin.cli.daily import list_deliveries, show_delivery
+
+    if delivery is None:
+        list_deliveries(integration, status, limit, as_json=as_json)
+    else:
+        show_delivery(delivery, as_json=as_json)
+
+
+@app.command()
+def replay(
+    delivery: Annotated[str, typer.Argument(help="Its id.", metavar="D")],
+    as_json: Json = False,
+) -> None:
+    """Feed a stored delivery in again."""
+    from tocsin.cli.daily import replay_delivery
+
+    replay_delivery(delivery, as_json=as_json)

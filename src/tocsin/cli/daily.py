@@ -1,0 +1,182 @@
+"""Commands of every day: incidents and deliveries."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import typer
+
+from tocsin.boot import Store, now, open_store
+from tocsin.cli.output import print_json, print_table
+from tocsin.config import load
+from tocsin.core.model import Actor, DeliveryStatus, IncidentStatus
+from tocsin.store import views
+from tocsin.store.views import Filter
+from tocsin.work.manage import Office
+from tocsin.work.respond import Decide, Desk, NotFound
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    store = open_store(load())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _me() -> Actor:
+    try:
+        return Actor(name=f"{getpass.getuser()} (command line)")
+    except (KeyError, OSError):
+        return Actor(name="command line")
+
+
+def _time(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else ""
+
+
+def _words(text: str | None, allowed: type, option: str) -> tuple[str, ...]:
+    found = tuple(word.strip() for word in (text or "").split(",") if word.strip())
+    known = [member.value for member in allowed]  # type: ignore[attr-defined]
+    for word in found:
+        if word not in known:
+            raise typer.BadParameter(
+                f"{word!r} is not one of {', '.join(known)}", param_hint=option
+            )
+    return found
+
+
+def list_incidents(status: str | None, service: str | None, limit: int, *, as_json: bool) -> None:
+    """Print a page of incidents; exit 1 if there is none."""
+    statuses = _words(status, IncidentStatus, "--status")
+    with _store() as store, store.database.read() as connection:
+        plans = store.plans.current(connection)
+        equal: list[tuple[str, tuple[str, ...]]] = [("status", statuses)] if statuses else []
+        if service is not None:
+            ids = tuple(one.id for one in plans.services.values() if one.name == service)
+            equal.append(("service_id", ids or ("-",)))
+        page = views.incident_page(connection, plans, Filter(equal=tuple(equal), limit=limit))
+    if as_json:
+        print_json(page.items)
+    else:
+        print_table(
+            ("#", "status", "severity", "service", "seen", "since", "title"),
+            [
+                (
+                    one.number,
+                    one.status,
+                    one.severity,
+                    one.service.name if one.service else "",
+                    one.occurrence_count,
+                    _time(one.triggered_at),
+                    one.title,
+                )
+                for one in page.items
+            ],
+        )
+    if not page.items:
+        raise typer.Exit(1)
+
+
+def show_incident(reference: str, *, as_json: bool) -> None:
+    """Print one incident with its timeline."""
+    with _store() as store, store.database.read() as connection:
+        id_ = views.incident_id(connection, reference)
+        if id_ is None:
+            raise NotFound(f"there is no incident {reference}")
+        one = views.incident_detail(connection, store.plans.current(connection), id_)
+    if as_json:
+        print_json(one)
+        return
+    typer.echo(f"#{one.number} {one.title}")
+    typer.echo(f"{one.status}, {one.severity}, {one.urgency} urgency, {one.occurrence_count} seen")
+    for name, value in (("service", one.service and one.service.name), ("link", one.link)):
+        if value:
+            typer.echo(f"{name}: {value}")
+    typer.echo()
+    print_table(
+        ("at", "what", "who", "text"),
+        [(_time(entry.at), entry.kind, entry.actor, entry.text) for entry in one.timeline],
+    )
+
+
+def act(reference: str, action: Callable[[Actor], Decide], *, as_json: bool) -> None:
+    """Do something to an incident, and print it as it is then."""
+    with _store() as store:
+        id_ = Desk(store.database, store.plans).act(reference, action(_me()), now())
+        with store.database.read() as connection:
+            one = views.incident_view(connection, store.plans.current(connection), id_)
+    if as_json:
+        print_json(one)
+    else:
+        typer.echo(f"#{one.number} is {one.status}: {one.title}")
+
+
+def list_deliveries(
+    integration: str | None, status: str | None, limit: int, *, as_json: bool
+) -> None:
+    """Print a page of deliveries; exit 1 if there is none."""
+    statuses = _words(status, DeliveryStatus, "--status")
+    with _store() as store, store.database.read() as connection:
+        plans = store.plans.current(connection)
+        equal: list[tuple[str, tuple[str, ...]]] = [("status", statuses)] if statuses else []
+        if integration is not None:
+            ids = tuple(one.id for one in plans.integrations.values() if one.name == integration)
+            equal.append(("integration_id", ids or ("-",)))
+        page = views.delivery_page(connection, plans, Filter(equal=tuple(equal), limit=limit))
+    if as_json:
+        print_json(page.items)
+    else:
+        print_table(
+            ("received", "id", "integration", "resource", "action", "http", "became", "reason"),
+            [
+                (
+                    _time(one.received_at),
+                    one.id,
+                    one.integration.name if one.integration else "",
+                    one.resource,
+                    one.action,
+                    one.http_status,
+                    one.outcome or one.status,
+                    one.reason,
+                )
+                for one in page.items
+            ],
+        )
+    if not page.items:
+        raise typer.Exit(1)
+
+
+def show_delivery(id_: str, *, as_json: bool) -> None:
+    """Print one delivery with its request."""
+    with _store() as store, store.database.read() as connection:
+        one = views.delivery_detail(connection, store.plans.current(connection), id_)
+    if one is None:
+        raise NotFound(f"there is no delivery {id_}")
+    if as_json:
+        print_json(one)
+        return
+    shown = ("status", "http_status", "verb", "outcome", "reason", "dedup_key", "incident_id")
+    for name in shown:
+        if (value := getattr(one, name)) is not None:
+            typer.echo(f"{name}: {value}")
+    typer.echo()
+    for header, text in one.headers:
+        typer.echo(f"{header}: {text}")
+    typer.echo(f"\n{one.body}")
+
+
+def replay_delivery(id_: str, *, as_json: bool) -> None:
+    """Feed a delivery in again, and print the new one's id."""
+    with _store() as store:
+        new = Office(store.database, store.plans, store.vault).replay(id_, now())
+    if new is None:
+        raise NotFound(f"there is no delivery {id_}")
+    if as_json:
+        print_json({"delivery_id": new})
+    else:
+        typer.echo(new)

@@ -1,0 +1,26 @@
+"""What went wrong, in one sentence with a remedy."""
+
+from __future__ import annotations
+
+
+def explain(error: Exception) -> str | None:
+    """Return the sentence for an error people can do something about; None for a bug."""
+    from sqlalchemy.exc import OperationalError
+
+    from tocsin.boot import AlreadyServed
+    from tocsin.config import BadSetting
+    from tocsin.core.incident import Refused
+    from tocsin.store.migrations import NewerSchema
+    from tocsin.store.vault import WrongKeys
+    from tocsin.work.configfile import BadFile
+    from tocsin.work.respond import NotFound
+
+    known = (BadSetting, AlreadyServed, Refused, NewerSchema, WrongKeys, BadFile, NotFound)
+    if isinstance(error, known):
+        return str(error)
+    if isinstance(error, OperationalError):
+        said = " ".join(str(error.orig).split())
+        return f"the database does not answer: {said} (see TOCSIN_DATABASE_URL)"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return None

@@ -1,0 +1,98 @@
+"""Commands that set things up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from tocsin.boot import now, open_store
+from tocsin.config import Settings, load
+from tocsin.sentry.sender import BODIES, USUAL_ACTION, Issue, send, webhook
+from tocsin.work.configfile import BadFile, parse
+from tocsin.work.configure import Applied, Configurator
+
+
+@contextmanager
+def configurator(settings: Settings | None = None) -> Iterator[Configurator]:
+    """Give what reads and writes the configuration."""
+    store = open_store(settings or load())
+    try:
+        yield Configurator(store.database, store.plans, store.vault)
+    finally:
+        store.close()
+
+
+def apply_file(path: Path, *, dry_run: bool) -> None:
+    """Apply a file, printing the plan. Raises BadFile."""
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadFile([f"{path}:1: not UTF-8 (byte {error.start})"]) from None
+    file, source = parse(text, str(path))
+    settings = load()
+    with configurator(settings) as configured:
+        applied = configured.apply(file, source, now(), dry_run=dry_run)
+        _print_plan(applied, dry_run=dry_run)
+        for change in applied.changes:
+            if change.kind == "integration" and change.sign == "+" and not dry_run:
+                urls = configured.urls(settings.public_url, change.name) or []
+                typer.echo(f"  webhook URL of {change.name}: {urls[0]}")
+
+
+_COLOURS = {"+": typer.colors.GREEN, "~": typer.colors.YELLOW, "-": typer.colors.RED}
+
+
+def _print_plan(applied: Applied, *, dry_run: bool) -> None:
+    for change in applied.changes:
+        typer.secho(f"{change.sign} {change.kind} {change.name}", fg=_COLOURS[change.sign])
+        for detail in change.details:
+            typer.echo(f"    {detail}")
+    count = len(applied.changes)
+    if count == 0:
+        typer.echo("nothing to change")
+    else:
+        done = "would change" if dry_run else "changed"
+        typer.echo(f"{count} {'thing' if count == 1 else 'things'} {done}")
+
+
+def print_urls(name: str) -> None:
+    """Print the webhook URLs of an integration."""
+    settings = load()
+    with configurator(settings) as configured:
+        urls = configured.urls(settings.public_url, name)
+    if urls is None:
+        typer.echo(f"tocsin: there is no integration {name}", err=True)
+        raise typer.Exit(1)
+    for url in urls:
+        typer.echo(url)
+
+
+def send_sample(
+    name: str, resource: str, action: str | None, id_: str, level: str, url: str | None
+) -> None:
+    """Send a sample webhook to an integration, and say what came back."""
+    if resource not in BODIES:
+        raise typer.BadParameter(
+            f"{resource!r} is not one of {', '.join(BODIES)}", param_hint="--resource"
+        )
+    settings = load()
+    with configurator(settings) as configured:
+        found = configured.integration(name)
+    if found is None:
+        typer.echo(f"tocsin: there is no integration {name}", err=True)
+        raise typer.Exit(1)
+    integration, key = found
+    hook = webhook(resource, action or USUAL_ACTION[resource], Issue(id=id_, level=level))
+    secret = next(iter(integration.signing_secrets), None)
+    target = url or f"{settings.public_url}/in/{key}"
+    answer = send(target, hook, secret)
+    if answer.status == 0:
+        said = answer.body.decode(errors="replace")
+        typer.echo(f"tocsin: no answer within a second ({said}); is it served?", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{answer.status} in {answer.seconds * 1000:.0f} ms: {answer.body.decode()}")
+    if answer.status >= 300:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""The rules of on-call: values in, values out. No clock, no I/O, no logging."""

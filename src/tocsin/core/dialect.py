@@ -1,0 +1,419 @@
+"""Read a body with a dialect's tables. Nothing here knows a vendor.
+
+A dialect is data (``tocsin/dialects/*.toml``). It names the *shapes* a body may have, where in each
+shape a field is found, and what the words found there mean. ``read`` applies it.
+
+How a place in a body is written, in TOML:
+
+``title``
+    the value at that dotted path, tried below each of the shape's roots in turn; a list of pairs
+    (Sentry's tags) is looked into as an object would be, a list by position;
+``/action``
+    the same, from the top of the body, whatever the roots;
+``issue_url ~ /issues/([0-9]+)``
+    what the group of this expression matches in the text found there;
+``metadata.type + metadata.value``
+    both, joined by a colon, or the one that is there;
+``projects.*``
+    each text of the list found there;
+``=text``
+    this very text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from tocsin.core.body import Body
+from tocsin.core.model import Integration, Overrides, Priority, Severity, Signal, Verb
+from tocsin.core.text import bounded_key, clean
+
+#: The fields a shape or a dialect may place, and nothing else (the loader refuses other names).
+FIELDS = frozenset({
+    "id", "action", "status", "level", "priority", "title", "link", "project", "environment",
+    "tags", "test", "occurred_at", "actor", "assignee", "comment", "description", "substatus",
+})  # fmt: skip
+
+#: Tags kept for routes; a body may carry thousands.
+MAX_TAGS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look for a value: see the module docstring for how it is written."""
+
+    keys: tuple[str, ...] = ()
+    is_absolute: bool = False
+    literal: str | None = None
+    pattern: re.Pattern[str] | None = None
+    joined: tuple[Place, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read one place as written in TOML. Raises re.error for a bad expression."""
+        if text.startswith("="):
+            return cls(literal=text[1:])
+        if " ~ " in text:
+            path, _, pattern = text.partition(" ~ ")
+            return cls(_keys(path), path.startswith("/"), pattern=re.compile(pattern))
+        if " + " in text:
+            return cls(joined=tuple(cls.parse(part) for part in text.split(" + ")))
+        return cls(_keys(text), text.startswith("/"))
+
+    def find(self, body: Body, roots: Sequence[Any]) -> Iterator[str]:
+        """Yield the texts found here, from the first root to the last."""
+        if self.literal is not None:
+            yield self.literal
+        elif self.joined:
+            parts = (next(place.find(body, roots), "") for place in self.joined)
+            if whole := ": ".join(part for part in parts if part):
+                yield whole
+        else:
+            for root in (body,) if self.is_absolute else roots:
+                if self.keys[-1:] == ("*",):
+                    items = dig(root, self.keys[:-1])
+                    yield from filter(None, map(as_text, items if type(items) is list else ()))
+                    continue
+                text = as_text(dig(root, self.keys))
+                if text and self.pattern is not None:
+                    match = self.pattern.search(text)
+                    text = match[1] if match else None
+                if text:
+                    yield text
+
+
+def _keys(path: str) -> tuple[str, ...]:
+    return tuple(key for key in path.lstrip("/").split(".") if key)
+
+
+def dig(value: Any, keys: Sequence[str]) -> Any:
+    """Return the value at a path of keys, or None."""
+    for at, key in enumerate(keys):
+        if isinstance(value, Mapping):
+            # A key may itself hold dots (`sentry.interfaces.Exception`, `monitor.slug`).
+            rest = ".".join(keys[at:])
+            if rest != key and rest in value:
+                return value[rest]
+            value = value.get(key)
+        elif isinstance(value, list):
+            rest = ".".join(keys[at:])
+            pairs = dict(pairs_of(value))
+            if rest in pairs:
+                return pairs[rest]
+            value = value[int(key)] if key.isdecimal() and int(key) < len(value) else None
+        else:
+            return None
+    return value
+
+
+def pairs_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of an object or of a list of pairs; anything else yields nothing."""
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list):
+        for pair in value:
+            match pair:
+                case [str(name), worth]:
+                    yield name, worth
+                case {"key": str(name), "value": worth}:
+                    yield name, worth
+
+
+def as_text(value: Any) -> str | None:
+    """Return a scalar as text; lists, objects, booleans, fractions and nulls are no answers."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One form a body may take."""
+
+    #: Its name, and the resource of a delivery read by it.
+    resource: str
+    #: Of every group at least one place holds text or an object, else the body has another shape.
+    needs: tuple[tuple[Place, ...], ...]
+    #: Whether the resource named by the sender is needed too (bodies with nothing to tell them by).
+    by_header_only: bool
+    roots: tuple[tuple[str, ...], ...]
+    #: The row of ``Dialect.dedup``; None for a shape that concerns no alert.
+    dedup: str | None
+    #: With no id: the dedup key is the digest of these.
+    digest: tuple[Place, ...]
+    fields: Mapping[str, tuple[Place, ...]]
+    #: The last resort for a title; ``{id}`` is filled in.
+    untitled: str
+    #: Whether ``{sentry_url}/issues/{id}/`` is this shape's page at the source.
+    has_issue_page: bool
+
+    def fits(self, body: Body) -> bool:
+        """Whether the body has this shape."""
+        return all(
+            any(isinstance(dig(body, place.keys), str | Mapping) for place in group)
+            for group in self.needs
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """A vendor's way to read a source, validated at start."""
+
+    name: str
+    shapes: tuple[Shape, ...]
+    #: ``resource.action`` (or ``resource.prefix*``) to verb; what is not listed is stored only.
+    action: Mapping[str, Verb]
+    #: Another word for the same ``resource.action``.
+    aliases: Mapping[str, str]
+    #: ``resource.status`` to verb; beats the action.
+    status: Mapping[str, Verb]
+    severity: Mapping[str, Severity]
+    default_severity: Severity
+    priority: Mapping[str, Priority]
+    dedup: Mapping[str, str]
+    #: ``resource.action`` to the sentence on the timeline.
+    text: Mapping[str, str]
+    #: The source of a signal with a project, and of one without.
+    named_source: str
+    source: str
+    #: Titles that say nothing.
+    empty_titles: frozenset[str]
+    details: Mapping[str, tuple[Place, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What identifies a body: all that intake needs."""
+
+    shape: Shape
+    action: str | None
+    #: ``resource.action``, as the tables are keyed.
+    event: str
+    #: The source's own identifier of the subject.
+    id: str | None
+    dedup_key: str | None
+    roots: tuple[Any, ...] = field(repr=False)
+
+
+def identify(dialect: Dialect, body: Body, resource: str | None) -> Reading | None:
+    """Say which shape a body has and which alert it is about; None if nobody understands it.
+
+    ``resource`` is what the sender named (Sentry's ``Sentry-Hook-Resource`` header), or None. It
+    decides where the body holds its object; else the first shape that fits does.
+    """
+    shape = _shape(dialect, body, resource)
+    if shape is None:
+        return None
+    roots = tuple(dig(body, keys) for keys in shape.roots)
+    word = first(body, roots, shape.fields.get("action", ()))
+    event = f"{shape.resource}.{word or ''}"
+    id_ = first(body, roots, shape.fields.get("id", ()))
+    return Reading(
+        shape=shape,
+        action=as_text(body.get("action")),
+        event=dialect.aliases.get(event, event),
+        id=id_,
+        dedup_key=_dedup_key(dialect, shape, roots, id_),
+        roots=roots,
+    )
+
+
+def _shape(dialect: Dialect, body: Body, resource: str | None) -> Shape | None:
+    named = next((shape for shape in dialect.shapes if shape.resource == resource), None)
+    if named is not None and not named.by_header_only and named.fits(body):
+        return named
+    fitting = (shape for shape in dialect.shapes if not shape.by_header_only and shape.fits(body))
+    return next(fitting, named if named is not None and named.by_header_only else None)
+
+
+def _dedup_key(
+    dialect: Dialect, shape: Shape, roots: tuple[Any, ...], id_: str | None
+) -> str | None:
+    if shape.dedup is None:
+        return None
+    if id_ is not None:
+        return bounded_key(dialect.dedup[shape.dedup].format(id=id_))
+    if not shape.digest:
+        return None
+    values = [next((dig(root, p.keys) for root in roots), None) for p in shape.digest]
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def first(body: Body, roots: Sequence[Any], places: Sequence[Place]) -> str | None:
+    """Return the first text found at any of the places."""
+    return next((text for place in places for text in place.find(body, roots)), None)
+
+
+def read(
+    dialect: Dialect,
+    body: Body,
+    resource: str | None,
+    integration: Integration | None = None,
+) -> Signal | None:
+    """Read one body; None if nobody understands it: a dedup key is never guessed.
+
+    ``integration`` lays its overrides over the tables and lends its address for links.
+    """
+    reading = identify(dialect, body, resource)
+    if reading is None:
+        return None
+    overrides = integration.overrides if integration else Overrides()
+    find = _Finder(body, reading)
+    verb = _verb(dialect, reading, find("status"), overrides)
+    if reading.dedup_key is None and verb in _TOUCHING:
+        return None
+    project = find("project")
+    return Signal(
+        resource=reading.shape.resource,
+        action=clean(reading.action, 100) if reading.action else None,
+        verb=verb,
+        dedup_key=reading.dedup_key,
+        title=clean(_title(dialect, find)),
+        severity=_severity(dialect, find, overrides),
+        priority=_priority(dialect, find("priority"), overrides),
+        source=clean(
+            dialect.named_source.format(project=project) if project else dialect.source, 200
+        ),
+        link=_link(find, integration),
+        level=find("level"),
+        environment=find("environment"),
+        projects=tuple(dict.fromkeys(find.all("project"))),
+        tags=tuple(_tags(find)),
+        is_test=find("test") == "yes",
+        occurred_at=instant(find.value("occurred_at")),
+        text=clean(_text(dialect, find)),
+        actor=clean(find("actor") or "", 200),
+        details={
+            name: clean(text, 500)
+            for name, places in dialect.details.items()
+            if (text := first(body, reading.roots, places))
+        },
+    )
+
+
+#: Verbs that cannot be followed without knowing the alert.
+_TOUCHING = frozenset({Verb.TRIGGER, Verb.ACKNOWLEDGE, Verb.RESOLVE, Verb.REGRESS})
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """The fields of one body under one shape."""
+
+    body: Body
+    reading: Reading
+
+    def __call__(self, name: str) -> str | None:
+        return next(self.all(name), None)
+
+    def all(self, name: str) -> Iterator[str]:
+        for place in self.reading.shape.fields.get(name, ()):
+            yield from place.find(self.body, self.reading.roots)
+
+    def value(self, name: str) -> Any:
+        """Return the first value of whatever type."""
+        values = (
+            dig(root, place.keys)
+            for place in self.reading.shape.fields.get(name, ())
+            for root in ((self.body,) if place.is_absolute else self.reading.roots)
+        )
+        return next((value for value in values if value is not None), None)
+
+
+def _verb(dialect: Dialect, reading: Reading, status: str | None, overrides: Overrides) -> Verb:
+    by_status = dialect.status.get(f"{reading.shape.resource}.{status}")
+    if by_status is not None:
+        return by_status
+    own = {dialect.aliases.get(event, event): verb for event, verb in overrides.action.items()}
+    for table in (own, dialect.action):
+        if reading.event in table:
+            return table[reading.event]
+        prefixed = (key for key in table if key.endswith("*"))
+        for key in prefixed:
+            if reading.event.startswith(key[:-1]):
+                return table[key]
+    return Verb.NONE
+
+
+def _severity(dialect: Dialect, find: _Finder, overrides: Overrides) -> Severity:
+    for word in find.all("level"):
+        severity = overrides.severity.get(word) or dialect.severity.get(word)
+        if severity:
+            return severity
+    return dialect.default_severity
+
+
+def _priority(dialect: Dialect, word: str | None, overrides: Overrides) -> Priority | None:
+    if word is None:
+        return None
+    return overrides.priority.get(word) or dialect.priority.get(word)
+
+
+def _title(dialect: Dialect, find: _Finder) -> str:
+    telling = (text for text in find.all("title") if text.strip() not in dialect.empty_titles)
+    untitled = find.reading.shape.untitled
+    return next(telling, untitled.format(id=find.reading.id or ""))
+
+
+def _link(find: _Finder, integration: Integration | None) -> str | None:
+    for url in find.all("link"):
+        if url.lower().startswith(("http://", "https://")):
+            return clean(url, 2000)
+    base = integration.sentry_url if integration else None
+    if base and find.reading.shape.has_issue_page and (id_ := find.reading.id):
+        return f"{base.rstrip('/')}/issues/{quote(clean(id_, 100), safe='')}/"
+    return None
+
+
+def _tags(find: _Finder) -> Iterator[tuple[str, str]]:
+    for name, value in list(pairs_of(find.value("tags")))[:MAX_TAGS]:
+        text = as_text(value)
+        if text is not None:
+            yield clean(name, 200), clean(text, 200)
+
+
+#: ``[ to {assignee}]`` in a sentence: left out where what it names is not known.
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+_NAME = re.compile(r"\{([a-z]+)\}")
+
+
+def _text(dialect: Dialect, find: _Finder) -> str:
+    resource, _, event = find.reading.event.partition(".")
+    sentence = dialect.text.get(f"{resource}.{event}") or dialect.text.get(f"{resource}.*") or ""
+    known = {"action": find.reading.action or "", "event": event}
+
+    def fill(part: str) -> str:
+        return _NAME.sub(lambda name: known.get(name[1]) or find(name[1]) or "", part)
+
+    def maybe(part: re.Match[str]) -> str:
+        names = _NAME.findall(part[1])
+        return fill(part[1]) if all(known.get(name) or find(name) for name in names) else ""
+
+    # Filled in from the outside: what a body says is never read as a template itself.
+    pieces, end = [], 0
+    for part in _OPTIONAL.finditer(sentence):
+        pieces += [fill(sentence[end : part.start()]), maybe(part)]
+        end = part.end()
+    return "".join([*pieces, fill(sentence[end:])])
+
+
+def instant(value: Any) -> datetime | None:
+    """Read an instant: ISO 8601 text, or seconds since 1970; None for anything else."""
+    try:
+        if isinstance(value, str):
+            at = datetime.fromisoformat(value)
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None

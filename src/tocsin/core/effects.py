@@ -1,0 +1,226 @@
+"""The closed set of things the core can ask for.
+
+Deciding returns effects; ``work`` saves them in the transaction that consumed their cause. The
+timeline of an incident is the list of its effects: each that people should see carries a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from tocsin.core.model import (
+    TOCSIN,
+    Actor,
+    EscalationState,
+    MessageType,
+    Priority,
+    Severity,
+    Signal,
+    TimelineKind,
+    Urgency,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What every effect that stands on the timeline has."""
+
+    text: str
+    by: Actor = TOCSIN
+    data: Mapping[str, str | int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeeAlert:
+    """The alert fired: count it, and keep what the signal says of it now."""
+
+    signal: Signal
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAlert:
+    """The condition is over, whether or not an incident was open for it."""
+
+    signal: Signal
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIncident(Said):
+    """A new cycle begins."""
+
+    signal: Signal
+    service_id: str
+    urgency: Urgency
+    previous_incident_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count(Said):
+    """The same condition again; nobody is paged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raise(Said):
+    """More severe or more urgent than before."""
+
+    severity: Severity
+    urgency: Urgency
+    #: Whether people must hear of it again: triggered once more, escalation from step one.
+    pages_again: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge(Said):
+    """Somebody has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(Said):
+    """The condition is over; the cycle ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snooze(Said):
+    """Quiet until a time, then triggered again."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake(Said):
+    """A snooze or an acknowledgement ended: triggered again, from step one."""
+
+    kind: TimelineKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopen(Said):
+    """The condition came back within the re-open window: the same incident goes on."""
+
+    urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPriority(Said):
+    """A person says how much it matters."""
+
+    priority: Priority | None
+    urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reassign(Said):
+    """A person gives it to a user or to another policy."""
+
+    user_id: str | None
+    policy_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Said):
+    """Something to read, without any change of state."""
+
+    kind: TimelineKind = TimelineKind.NOTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeStep(Said):
+    """A step of the escalation was taken."""
+
+    policy_id: str | None
+    step: int
+    round: int
+    #: Whom it reached, silent or not.
+    user_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndEscalation(Said):
+    """Nothing more is due by itself."""
+
+    state: EscalationState
+    kind: TimelineKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAgainAt:
+    """Look at the escalation of this incident at a time (now included)."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Start the escalation from step one, now; a new cycle of pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Notify one person through one contact method at a time."""
+
+    user_id: str
+    contact_method_id: str
+    #: The notification rule that asks for it, or ``default``.
+    rule_id: str
+    due_at: datetime
+    #: ``step 1 of default``.
+    reason: str
+    step: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Tell those who were paged what became of it."""
+
+    type: MessageType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelPages:
+    """No notification that is still waiting shall be sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeAt:
+    """End a snooze or an acknowledgement at a time; None takes the wake-up call back."""
+
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveAt:
+    """Resolve by itself at a time."""
+
+    at: datetime
+
+
+Effect: TypeAlias = (
+    SeeAlert
+    | CloseAlert
+    | OpenIncident
+    | Count
+    | Raise
+    | Acknowledge
+    | Resolve
+    | Snooze
+    | Wake
+    | Reopen
+    | SetPriority
+    | Reassign
+    | Note
+    | TakeStep
+    | EndEscalation
+    | LookAgainAt
+    | Restart
+    | Page
+    | Tell
+    | CancelPages
+    | WakeAt
+    | ResolveAt
+)

@@ -1,0 +1,24 @@
+"""Spans of time as people write them: ``30s``, ``5m``, ``2h``, ``7d``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SPAN = re.compile(r"([0-9]{1,9})([smhd])")
+
+
+def parse_span(text: str) -> timedelta:
+    """Read a span. Raises ValueError with a sentence that says how to write one."""
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write 30s, 5m, 2h or 7d")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def format_span(span: timedelta) -> str:
+    """Write a span in the largest unit that leaves it whole."""
+    seconds = int(span.total_seconds())
+    unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0 and (seconds or unit == "s"))
+    return f"{seconds // _UNITS[unit]}{unit}"

@@ -1,0 +1,465 @@
+"""The unit of work on alerts and incidents: load, apply effects, save once.
+
+A ``Casebook`` is the unit of work of one transaction. However many signals or jobs it has been
+through, it loads and saves in a constant number of statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, or_, select, tuple_, update
+
+from tocsin.core import effects as fx
+from tocsin.core.incident import evolve
+from tocsin.core.model import (
+    Alert,
+    Escalation,
+    Incident,
+    IncidentStatus,
+    MessageType,
+    NotificationState,
+    Plans,
+    Signal,
+    TimelineKind,
+)
+from tocsin.core.notify import TELLING_CHANNELS
+from tocsin.store import jobs
+from tocsin.store.db import insert_many, new_id, update_many
+from tocsin.store.incidents import alert_of, alert_row, entry, incident_of, incident_row
+from tocsin.store.jobs import Kind
+from tocsin.store.tables import (
+    alerts,
+    incident_alerts,
+    incident_assignees,
+    incidents,
+    notifications,
+    timeline,
+)
+
+#: (integration id, dedup key): what makes two signals about the same thing.
+AlertKey = tuple[str, str]
+
+
+class Casebook:
+    """What one transaction knows of alerts and incidents, and what it changes."""
+
+    def __init__(self, connection: Connection, plans: Plans, now: datetime) -> None:
+        """Begin with nothing loaded."""
+        self._connection = connection
+        self._plans = plans
+        self._now = now
+        self._alerts: dict[AlertKey, Alert] = {}
+        self._incidents: dict[str, Incident] = {}
+        self._new_alerts: set[AlertKey] = set()
+        self._new_incidents: set[str] = set()
+        self._changed_alerts: set[AlertKey] = set()
+        self._changed_incidents: set[str] = set()
+        self._links: list[dict[str, Any]] = []
+        self._closed: set[str] = set()
+        self._reopened: set[str] = set()
+        self._assignees: dict[str, tuple[str, ...]] = {}
+        self._entries: list[dict[str, Any]] = []
+        self._due: dict[tuple[Kind, str], datetime | None] = {}
+        self._pages: list[dict[str, Any]] = []
+        self._cancelled: set[str] = set()
+        self._told: dict[tuple[str, MessageType], None] = {}
+
+    # -- loading
+
+    def load_alerts(self, keys: Iterable[AlertKey]) -> None:
+        """Load and lock these alerts, and the latest incident of each."""
+        wanted = sorted(set(keys))
+        if not wanted:
+            return
+        query = (
+            select(alerts)
+            .where(tuple_(alerts.c.integration_id, alerts.c.dedup_key).in_(wanted))
+            .order_by(alerts.c.id)
+            .with_for_update()
+        )
+        for row in self._connection.execute(query).mappings():
+            alert = alert_of(row)
+            self._alerts[alert.integration_id, alert.dedup_key] = alert
+        self.load_incidents(alert.incident_id for alert in self._alerts.values())
+
+    def load_incidents(self, ids: Iterable[str | None], *, skip_locked: bool = False) -> None:
+        """Load and lock these incidents; with ``skip_locked`` leave those somebody else holds."""
+        wanted = sorted({id_ for id_ in ids if id_ is not None})
+        if not wanted:
+            return
+        query = (
+            select(incidents)
+            .where(incidents.c.id.in_(wanted))
+            .order_by(incidents.c.number)
+            .with_for_update(skip_locked=skip_locked)
+        )
+        for row in self._connection.execute(query).mappings():
+            incident = incident_of(row)
+            self._incidents[incident.id] = incident
+
+    def alert(self, key: AlertKey) -> Alert | None:
+        """Return an alert as it stands now."""
+        return self._alerts.get(key)
+
+    def incident(self, id_: str | None) -> Incident | None:
+        """Return an incident as it stands now."""
+        return self._incidents.get(id_) if id_ else None
+
+    # -- applying
+
+    def apply(
+        self,
+        effects: Iterable[fx.Effect],
+        *,
+        alert_key: AlertKey | None = None,
+        incident_id: str | None = None,
+    ) -> str | None:
+        """Apply effects in order; return the incident they were about, if any."""
+        for effect in effects:
+            if isinstance(effect, fx.SeeAlert | fx.CloseAlert):
+                assert alert_key is not None
+                self._touch_alert(alert_key, effect)
+            elif isinstance(effect, fx.OpenIncident):
+                incident_id = self._open(alert_key, effect)
+            elif incident_id is not None:
+                self._change(self._incidents[incident_id], effect)
+            if isinstance(effect, fx.Said) and incident_id is not None and effect.text:
+                self._say(self._incidents[incident_id], effect)
+        return incident_id
+
+    def _touch_alert(self, key: AlertKey, effect: fx.SeeAlert | fx.CloseAlert) -> None:
+        signal, fires = effect.signal, isinstance(effect, fx.SeeAlert)
+        known = self._alerts.get(key)
+        if known is None:
+            self._new_alerts.add(key)
+            known = self._blank(key, signal, effect.service_id)
+        fresh = _described(known, signal) if fires else known
+        self._alerts[key] = replace(
+            fresh,
+            occurrence_count=known.occurrence_count + fires,
+            last_seen_at=self._now if fires else known.last_seen_at,
+            resolved_at=None if fires else self._now,
+        )
+        self._changed_alerts.add(key)
+
+    def _blank(self, key: AlertKey, signal: Signal, service_id: str) -> Alert:
+        return Alert(
+            id=new_id("alr", self._now),
+            integration_id=key[0],
+            service_id=service_id,
+            dedup_key=key[1],
+            title=signal.title,
+            severity=signal.severity,
+            priority=signal.priority,
+            source=signal.source,
+            link=signal.link,
+            details=signal.details,
+            occurrence_count=0,
+            first_seen_at=self._now,
+            last_seen_at=self._now,
+            resolved_at=None,
+            incident_id=None,
+        )
+
+    def _open(self, key: AlertKey | None, effect: fx.OpenIncident) -> str:
+        signal = effect.signal
+        incident = Incident(
+            id=new_id("inc", self._now),
+            number=None,
+            service_id=effect.service_id,
+            integration_id=key[0] if key else None,
+            dedup_key=signal.dedup_key or "",
+            title=signal.title,
+            status=IncidentStatus.TRIGGERED,
+            severity=signal.severity,
+            priority=signal.priority,
+            urgency=effect.urgency,
+            source=signal.source,
+            link=signal.link,
+            occurrence_count=1,
+            previous_incident_id=effect.previous_incident_id,
+            is_test=signal.is_test,
+            escalation=Escalation(),
+            assigned_user_id=None,
+            assigned_policy_id=None,
+            triggered_at=self._now,
+        )
+        self._incidents[incident.id] = incident
+        self._new_incidents.add(incident.id)
+        if key is not None:
+            alert = self._alerts[key]
+            self._links.append({"incident_id": incident.id, "alert_id": alert.id, "is_open": True})
+            self._alerts[key] = replace(
+                alert, incident_id=incident.id, service_id=effect.service_id
+            )
+        return incident.id
+
+    def _change(self, incident: Incident, effect: fx.Effect) -> None:
+        changed = evolve(incident, effect, self._now)
+        if changed is not incident:
+            self._incidents[incident.id] = changed
+            self._changed_incidents.add(incident.id)
+        follow = _FOLLOW.get(type(effect))
+        if follow:
+            follow(self, changed, effect)
+
+    def _say(self, incident: Incident, effect: fx.Said) -> None:
+        kind = getattr(effect, "kind", None) or _ENTRY[type(effect)]
+        self._entries.append(
+            entry(incident, self._now, kind, effect.text, effect.by.name, effect.data)
+        )
+
+    # -- what follows from an effect beyond the incident's own fields
+
+    def _look_again(self, incident: Incident, effect: fx.LookAgainAt) -> None:
+        self._due[Kind.ESCALATE, incident.id] = effect.at
+
+    def _restart(self, incident: Incident, _effect: fx.Restart) -> None:
+        self._due[Kind.ESCALATE, incident.id] = self._now
+        self._due[Kind.WAKE, incident.id] = None
+
+    def _stop(self, incident: Incident, _effect: fx.Effect) -> None:
+        self._due[Kind.ESCALATE, incident.id] = None
+
+    def _acknowledged(self, incident: Incident, effect: fx.Acknowledge) -> None:
+        self._stop(incident, effect)
+        if effect.by.user_id:
+            self._assignees[incident.id] = (effect.by.user_id,)
+
+    def _close(self, incident: Incident, effect: fx.Resolve) -> None:
+        self._stop(incident, effect)
+        self._due[Kind.RESOLVE, incident.id] = None
+        self._reopened.discard(incident.id)
+        self._closed.add(incident.id)
+        for link in self._links:
+            link["is_open"] = link["is_open"] and link["incident_id"] != incident.id
+        for key, alert in self._alerts.items():
+            if alert.incident_id == incident.id and alert.resolved_at is None:
+                self._alerts[key] = replace(alert, resolved_at=self._now)
+                self._changed_alerts.add(key)
+
+    def _reopen(self, incident: Incident, _effect: fx.Reopen) -> None:
+        self._closed.discard(incident.id)
+        self._reopened.add(incident.id)
+
+    def _step(self, incident: Incident, effect: fx.TakeStep) -> None:
+        if effect.user_ids:
+            self._assignees[incident.id] = effect.user_ids
+
+    def _page(self, incident: Incident, effect: fx.Page) -> None:
+        methods = self._plans.users[effect.user_id].contact_methods
+        method = next(m for m in methods if m.id == effect.contact_method_id)
+        self._notify(
+            incident,
+            user_id=effect.user_id,
+            contact_method_id=method.id,
+            channel=method.channel,
+            type_=MessageType.PAGE,
+            reason=effect.reason,
+            round=effect.round,
+            step=effect.step,
+            rule_id=effect.rule_id,
+            due_at=effect.due_at,
+        )
+
+    def _notify(self, incident: Incident, *, type_: MessageType, **values: Any) -> None:
+        id_ = new_id("not", self._now)
+        self._pages.append({
+            "id": id_,
+            "incident_id": incident.id,
+            "service_id": incident.service_id,
+            "type": type_.value,
+            "cycle": incident.escalation.cycle,
+            "state": NotificationState.PENDING.value,
+            "attempts": 0,
+            "created_at": self._now,
+            **values,
+        })  # fmt: skip
+        self._due[Kind.NOTIFY, id_] = values["due_at"]
+
+    def _cancel(self, incident: Incident, _effect: fx.CancelPages) -> None:
+        self._cancelled.add(incident.id)
+        for page in self._pages:
+            if page["incident_id"] == incident.id and page["type"] == MessageType.PAGE.value:
+                page["state"] = NotificationState.CANCELLED.value
+                self._due.pop((Kind.NOTIFY, page["id"]), None)
+
+    def _tell(self, incident: Incident, effect: fx.Tell) -> None:
+        self._told[incident.id, effect.type] = None
+
+    def _wake_at(self, incident: Incident, effect: fx.WakeAt) -> None:
+        self._due[Kind.WAKE, incident.id] = effect.at
+
+    def _resolve_at(self, incident: Incident, effect: fx.ResolveAt) -> None:
+        self._due[Kind.RESOLVE, incident.id] = effect.at
+
+    # -- saving
+
+    def save(self) -> None:
+        """Write everything that changed. Once per casebook."""
+        connection = self._connection
+        fresh, known = self._split(self._alerts, self._new_alerts, self._changed_alerts)
+        insert_many(connection, alerts, [alert_row(alert) for alert in fresh])
+        update_many(connection, alerts, "id", [alert_row(alert) for alert in known])
+        started, changed = self._split(
+            self._incidents, self._new_incidents, self._changed_incidents
+        )
+        insert_many(connection, incidents, [incident_row(incident) for incident in started])
+        update_many(connection, incidents, "id", [incident_row(i) for i in changed])
+        self._save_links()
+        self._save_assignees()
+        self._tell_the_paged()
+        insert_many(connection, timeline, self._entries)
+        self._save_notifications()
+        gone = [job for job, at in self._due.items() if at is None]
+        jobs.take_back(connection, gone)
+        jobs.put(connection, [(*job, at) for job, at in self._due.items() if at is not None])
+
+    def _split(
+        self, all_: Mapping[Any, Any], new: set[Any], changed: set[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        return [all_[key] for key in all_ if key in new], [
+            all_[key] for key in all_ if key in changed and key not in new
+        ]
+
+    def _save_links(self) -> None:
+        for ids, is_open in ((self._closed, False), (self._reopened, True)):
+            if older := sorted(ids - self._new_incidents):
+                self._connection.execute(
+                    update(incident_alerts)
+                    .where(incident_alerts.c.incident_id.in_(older))
+                    .values(is_open=is_open)
+                )
+        insert_many(self._connection, incident_alerts, self._links)
+        self._close_other_alerts()
+
+    def _close_other_alerts(self) -> None:
+        """Close alerts of resolved incidents that were not loaded (resolved by hand or by time)."""
+        loaded = {alert.id for alert in self._alerts.values()}
+        closed = sorted(self._closed - self._new_incidents)
+        if not closed:
+            return
+        linked = select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(closed))
+        self._connection.execute(
+            update(alerts)
+            .where(
+                alerts.c.id.in_(linked),
+                alerts.c.id.not_in(sorted(loaded)),
+                alerts.c.resolved_at.is_(None),
+            )
+            .values(resolved_at=self._now)
+        )
+
+    def _save_assignees(self) -> None:
+        older = sorted(set(self._assignees) - self._new_incidents)
+        if older:
+            self._connection.execute(
+                delete(incident_assignees).where(incident_assignees.c.incident_id.in_(older))
+            )
+        rows = [
+            {"incident_id": incident_id, "user_id": user_id}
+            for incident_id, user_ids in self._assignees.items()
+            for user_id in user_ids
+        ]
+        insert_many(self._connection, incident_assignees, rows)
+
+    def _tell_the_paged(self) -> None:
+        if not self._told:
+            return
+        columns = notifications.c
+        paged = self._connection.execute(
+            select(columns.incident_id, columns.user_id, columns.contact_method_id, columns.channel)
+            .distinct()
+            .where(
+                columns.incident_id.in_(sorted({id_ for id_, _ in self._told})),
+                columns.type == MessageType.PAGE.value,
+                columns.channel.in_(sorted(TELLING_CHANNELS)),
+                or_(
+                    columns.state == NotificationState.SENT.value,
+                    # On its way while we speak.
+                    (columns.state == NotificationState.PENDING.value) & (columns.attempts > 0),
+                ),
+            )
+        ).all()
+        for incident_id, type_ in self._told:
+            for row in paged:
+                if row.incident_id == incident_id:
+                    self._notify(
+                        self._incidents[incident_id],
+                        user_id=row.user_id,
+                        contact_method_id=row.contact_method_id,
+                        channel=row.channel,
+                        type_=type_,
+                        reason=f"you were paged, and it is {type_.partition('.')[2]}",
+                        round=0,
+                        step=0,
+                        rule_id="told",
+                        due_at=self._now,
+                    )
+
+    def _save_notifications(self) -> None:
+        if older := sorted(self._cancelled - self._new_incidents):
+            self._connection.execute(
+                update(notifications)
+                .where(
+                    notifications.c.incident_id.in_(older),
+                    notifications.c.type == MessageType.PAGE.value,
+                    notifications.c.state == NotificationState.PENDING.value,
+                )
+                .values(state=NotificationState.CANCELLED.value)
+            )
+        # Told twice of the same thing (acknowledged again by another): once is enough.
+        insert_many(
+            self._connection,
+            notifications,
+            self._pages,
+            "(incident_id, type, cycle, round, step, contact_method_id, rule_id) DO NOTHING",
+        )
+
+
+_FOLLOW: dict[type, Callable[..., None]] = {
+    fx.LookAgainAt: Casebook._look_again,
+    fx.Restart: Casebook._restart,
+    fx.EndEscalation: Casebook._stop,
+    fx.Acknowledge: Casebook._acknowledged,
+    fx.Snooze: Casebook._stop,
+    fx.Resolve: Casebook._close,
+    fx.Reopen: Casebook._reopen,
+    fx.TakeStep: Casebook._step,
+    fx.Page: Casebook._page,
+    fx.CancelPages: Casebook._cancel,
+    fx.Tell: Casebook._tell,
+    fx.WakeAt: Casebook._wake_at,
+    fx.ResolveAt: Casebook._resolve_at,
+}
+
+#: The kind of timeline entry an effect makes, where it does not carry one itself.
+_ENTRY: dict[type, TimelineKind] = {
+    fx.OpenIncident: TimelineKind.OPENED,
+    fx.Count: TimelineKind.REPEATED,
+    fx.Raise: TimelineKind.RAISED,
+    fx.Acknowledge: TimelineKind.ACKNOWLEDGED,
+    fx.Resolve: TimelineKind.RESOLVED,
+    fx.Snooze: TimelineKind.SNOOZED,
+    fx.Reopen: TimelineKind.REOPENED,
+    fx.SetPriority: TimelineKind.RAISED,
+    fx.Reassign: TimelineKind.REASSIGNED,
+    fx.TakeStep: TimelineKind.STEP,
+}
+
+
+def _described(alert: Alert, signal: Signal) -> Alert:
+    """Keep what the latest signal says of the alert."""
+    return replace(
+        alert,
+        title=signal.title,
+        severity=signal.severity,
+        priority=signal.priority or alert.priority,
+        source=signal.source,
+        link=signal.link or alert.link,
+        details={**alert.details, **signal.details},
+    )

@@ -1,0 +1,270 @@
+"""Engines, transactions, and each statement that differs between SQLite and PostgreSQL.
+
+SQLite has one writer connection per process, which alone checkpoints; readers cannot write at all.
+PostgreSQL has a pool; nothing outlives a transaction (no session locks, no prepared statements), so
+that pgbouncer in transaction mode may stand between.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import Connection, Engine, LargeBinary, Table, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.types import String
+
+T = TypeVar("T")
+
+#: How long a statement waits for another process that writes to the same SQLite file.
+_SQLITE_BUSY_MS = 15_000
+
+#: A worker frozen in a transaction is cut off after this, and its row locks with it.
+_PG_NOT_IDLE = "SET LOCAL idle_in_transaction_session_timeout = 30000"
+
+_PG_POOL = 12
+_SQLITE_READERS = 8
+
+#: PostgreSQL's words for "somebody else was first, try again".
+_TRY_AGAIN = frozenset({"40001", "40P01"})
+_TRIES = 5
+
+
+class Database:
+    """One database, whichever it is."""
+
+    def __init__(self, url: str, *, checkpoints: bool = False) -> None:
+        """Connect lazily. ``url`` is ``sqlite:///path`` or anything libpq understands.
+
+        ``checkpoints`` is for the one process that serves an SQLite file; all others leave the
+        write-ahead log alone (two at once can damage it in SQLite before 3.51.3).
+        """
+        self.is_sqlite = url.startswith("sqlite:")
+        self._turn = _Turn()
+        if self.is_sqlite:
+            path = Path(url.removeprefix("sqlite:///"))
+            self._writer = _sqlite_engine(path, is_writer=True, checkpoints=checkpoints)
+            self._reader = _sqlite_engine(path, is_writer=False, checkpoints=False)
+        else:
+            self._writer = self._reader = _postgres_engine(url)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that writes, for migrations."""
+        return self._writer
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection to read with."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, is_urgent: bool = False) -> Iterator[Connection]:
+        """Give a connection in a transaction, committed at the end.
+
+        On SQLite writers take turns; an urgent one (intake) goes before the others.
+        """
+        if not self.is_sqlite:
+            with self._writer.begin() as connection:
+                if not is_urgent:
+                    connection.exec_driver_sql(_PG_NOT_IDLE)
+                yield connection
+            return
+        with self._turn.taken(is_urgent=is_urgent), self._writer.begin() as connection:
+            yield connection
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Do ``work`` in a transaction of its own, again if the database asks for that."""
+        for last in (*[False] * (_TRIES - 1), True):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if last or not _asks_for_another_try(error):
+                    raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+def _asks_for_another_try(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _TRY_AGAIN
+
+
+class _Turn:
+    """A lock whose urgent takers go first."""
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._is_taken = False
+        self._urgent = 0
+
+    @contextmanager
+    def taken(self, *, is_urgent: bool) -> Iterator[None]:
+        with self._free:
+            self._urgent += is_urgent
+            while self._is_taken or (self._urgent and not is_urgent):
+                self._free.wait()
+            self._urgent -= is_urgent
+            self._is_taken = True
+        try:
+            yield
+        finally:
+            with self._free:
+                self._is_taken = False
+                self._free.notify_all()
+
+
+def _sqlite_engine(path: Path, *, is_writer: bool, checkpoints: bool) -> Engine:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path, check_same_thread=False, isolation_level=None, timeout=_SQLITE_BUSY_MS / 1000
+        )
+        pragmas = [
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"wal_autocheckpoint={1000 if checkpoints else 0}",
+        ]
+        if not is_writer:
+            pragmas.append("query_only=ON")
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    pool: dict[str, Any] = (
+        {"poolclass": StaticPool}
+        if is_writer
+        else {"poolclass": QueuePool, "pool_size": _SQLITE_READERS}
+    )
+    engine = create_engine("sqlite://", creator=connect, **pool)
+    begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
+    # The driver's own BEGIN comes too late to keep a read and the write that follows together.
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _postgres_engine(url: str) -> Engine:
+    def connect() -> psycopg.Connection[Any]:
+        return psycopg.connect(url, prepare_threshold=None, connect_timeout=5)
+
+    return create_engine(
+        "postgresql+psycopg://", creator=connect, pool_size=_PG_POOL, max_overflow=4
+    )
+
+
+def new_id(prefix: str, now: datetime) -> str:
+    """Return a new identifier; those made later sort later (to the millisecond)."""
+    return f"{prefix}_{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
+
+
+# -- many rows in one statement ------------------------------------------------------------------
+
+Row = Mapping[str, Any]
+
+
+def insert_many(
+    connection: Connection, table: Table, rows: Sequence[Row], conflict: str = ""
+) -> int:
+    """Insert rows of equal keys in one statement; return how many went in.
+
+    ``conflict`` is the rest of an ``ON CONFLICT`` clause, for instance ``(id) DO NOTHING``.
+    """
+    if not rows:
+        return 0
+    plan = _insert(table, tuple(rows[0]), connection.dialect.name, conflict)
+    return _many(connection, plan, rows)
+
+
+def update_many(connection: Connection, table: Table, key: str, rows: Sequence[Row]) -> int:
+    """Update rows of equal keys by the column ``key``, in one statement; return how many."""
+    if not rows:
+        return 0
+    plan = _update(table, key, tuple(rows[0]), connection.dialect.name)
+    return _many(connection, plan, rows)
+
+
+def _many(connection: Connection, plan: _Statement, rows: Sequence[Row]) -> int:
+    columns = [
+        [row[name] for row in rows] if bind is None else [bind(row[name]) for row in rows]
+        for name, bind in zip(plan.names, plan.binds(connection), strict=True)
+    ]
+    values = list(zip(*columns, strict=True)) if connection.dialect.name == "sqlite" else None
+    result = connection.exec_driver_sql(plan.sql, values or tuple(columns))
+    return result.rowcount
+
+
+class _Statement:
+    """SQL over columns of values, and how each value is bound."""
+
+    def __init__(self, sql: str, table: Table, names: tuple[str, ...]) -> None:
+        self.sql = sql
+        self.names = names
+        self._types = [table.c[name].type for name in names]
+        self._binds: list[Callable[[Any], Any] | None] | None = None
+
+    def binds(self, connection: Connection) -> list[Callable[[Any], Any] | None]:
+        if self._binds is None:
+            dialect = connection.dialect
+            # The drivers take bytes as they are; SQLAlchemy would wrap each in a copy.
+            self._binds = [
+                None
+                if isinstance(kind, LargeBinary)
+                else kind.dialect_impl(dialect).bind_processor(dialect)
+                for kind in self._types
+            ]
+        return self._binds
+
+
+@lru_cache(maxsize=256)
+def _insert(table: Table, names: tuple[str, ...], dialect: str, conflict: str) -> _Statement:
+    into = f"INSERT INTO {table.name} ({', '.join(names)})"
+    tail = f" ON CONFLICT {conflict}" if conflict else ""
+    if dialect == "sqlite":
+        sql = f"{into} VALUES ({', '.join('?' * len(names))}){tail}"
+    else:
+        # "WHERE true" keeps ON CONFLICT from being read as a join condition.
+        sql = f"{into} SELECT * FROM unnest({_arrays(table, names)}) WHERE true{tail}"
+    return _Statement(sql, table, names)
+
+
+@lru_cache(maxsize=256)
+def _update(table: Table, key: str, names: tuple[str, ...], dialect: str) -> _Statement:
+    changed = [name for name in names if name != key]
+    if dialect == "sqlite":
+        sets = ", ".join(f"{name} = ?" for name in changed)
+        return _Statement(f"UPDATE {table.name} SET {sets} WHERE {key} = ?", table, (*changed, key))
+    sets = ", ".join(f"{name} = new.{name}" for name in changed)
+    arrays = _arrays(table, names)
+    return _Statement(
+        f"UPDATE {table.name} SET {sets} FROM unnest({arrays}) AS new({', '.join(names)})"
+        f" WHERE {table.name}.{key} = new.{key}",
+        table,
+        names,
+    )
+
+
+def _arrays(table: Table, names: tuple[str, ...]) -> str:
+    return ", ".join(f"%b::{_element(table, name)}[]" for name in names)
+
+
+def _element(table: Table, name: str) -> str:
+    kind = table.c[name].type.dialect_impl(_PG_DIALECT)
+    # A cast to varchar(n) would cut in silence; text lets the column refuse what is too long.
+    return "text" if isinstance(kind, String) else kind.compile(_PG_DIALECT)
+
+
+_PG_DIALECT = create_engine("postgresql+psycopg://").dialect

@@ -1,0 +1,309 @@
+"""The inbox: raw requests, kept before they are understood, and what became of each."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import Connection, delete, exists, func, select, tuple_, update
+
+from tocsin.core.model import DeliveryOutcome, DeliveryStatus, Verb
+from tocsin.store.db import insert_many, update_many
+from tocsin.store.tables import deliveries, delivery_bodies, delivery_keys, inbox_partitions
+
+#: Fixed for good: a delivery's partition is stored with it.
+PARTITIONS = 64
+
+#: Partitions held by one batch; the rest is left to other workers.
+_HELD = 16
+
+#: A repeat is known as one for this long (contract section 4).
+KEYS_KEPT = timedelta(days=7)
+
+
+def partition_of(integration_id: str, dedup_key: str | None) -> int:
+    """Return the partition that keeps this alert's deliveries in order."""
+    return zlib.crc32(f"{integration_id}\0{dedup_key}".encode("utf-8", "replace")) % PARTITIONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A request to keep."""
+
+    id: str
+    integration_id: str
+    received_at: datetime
+    url_style: str
+    resource: str | None
+    status: DeliveryStatus
+    http_status: int
+    reason: str | None
+    dedup_key: str | None
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    #: By which a repeat of it is known; None where the sender gave nothing to know it by.
+    key: str | None
+    #: The digest of a signed body, where replays are to change nothing.
+    body_key: str | None = None
+
+
+def put(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
+    """Keep requests, all or none; return for each the delivery that stands for it.
+
+    That is its own, or for a repeat the first one's. A replayed body is kept as a duplicate, which
+    is not work. Keeping the same arrivals twice (a commit whose outcome was lost on the way) keeps
+    them once.
+    """
+    firsts = _firsts(connection, arrivals)
+    stands = [firsts.get((a.integration_id, a.key), a.id) for a in arrivals]
+    fresh = [a for a, stand in zip(arrivals, stands, strict=True) if stand == a.id]
+    rows = [
+        _delivery(a, is_duplicate=firsts.get((a.integration_id, a.body_key), a.id) != a.id)
+        for a in fresh
+    ]
+    insert_many(connection, deliveries, rows, "(id) DO NOTHING")
+    bodies = [_body(arrival) for arrival in fresh]
+    insert_many(connection, delivery_bodies, bodies, "(delivery_id) DO NOTHING")
+    return stands
+
+
+def _firsts(
+    connection: Connection, arrivals: Sequence[Arrival]
+) -> dict[tuple[str, str | None], str]:
+    """Claim the keys of these arrivals; return whose each key is."""
+    firsts: dict[tuple[str, str | None], str] = {}
+    rows = []
+    for arrival in arrivals:
+        for key in (arrival.key, arrival.body_key):
+            if key is not None and (arrival.integration_id, key) not in firsts:
+                firsts[arrival.integration_id, key] = arrival.id
+                rows.append({
+                    "integration_id": arrival.integration_id,
+                    "key": key,
+                    "delivery_id": arrival.id,
+                    "received_at": arrival.received_at,
+                })  # fmt: skip
+    if insert_many(connection, delivery_keys, rows, "(integration_id, key) DO NOTHING") < len(rows):
+        columns = delivery_keys.c
+        known = connection.execute(
+            select(columns.integration_id, columns.key, columns.delivery_id).where(
+                tuple_(columns.integration_id, columns.key).in_(list(firsts))
+            )
+        )
+        firsts |= {(row.integration_id, row.key): row.delivery_id for row in known}
+    return firsts
+
+
+def _delivery(arrival: Arrival, *, is_duplicate: bool) -> dict[str, object]:
+    return {
+        "id": arrival.id,
+        "integration_id": arrival.integration_id,
+        "received_at": arrival.received_at,
+        "url_style": arrival.url_style,
+        "resource": arrival.resource,
+        "status": (DeliveryStatus.PROCESSED if is_duplicate else arrival.status).value,
+        "verb": Verb.NONE.value if is_duplicate else None,
+        "outcome": DeliveryOutcome.DUPLICATE.value if is_duplicate else None,
+        "http_status": arrival.http_status,
+        "reason": arrival.reason,
+        "dedup_key": arrival.dedup_key,
+        "partition": partition_of(arrival.integration_id, arrival.dedup_key),
+    }
+
+
+def _body(arrival: Arrival) -> dict[str, object]:
+    return {
+        "delivery_id": arrival.id,
+        "headers": msgspec.json.encode(arrival.headers).decode(),
+        "body": arrival.body,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A delivery that waits to be understood."""
+
+    id: str
+    integration_id: str
+    received_at: datetime
+    url_style: str
+    resource: str | None
+    attempts: int
+    body: bytes
+
+
+def claim(connection: Connection, limit: int) -> list[Delivery]:
+    """Take the oldest waiting deliveries, in order; nobody else sees their partitions meanwhile.
+
+    On PostgreSQL the rows of ``inbox_partitions`` are locked until the transaction ends, however
+    it ends. On SQLite there is one writer, and so one taker.
+    """
+    columns = deliveries.c
+    waiting = columns.status == DeliveryStatus.ACCEPTED.value
+    query = (
+        select(
+            columns.id,
+            columns.integration_id,
+            columns.received_at,
+            columns.url_style,
+            columns.resource,
+            columns.attempts,
+            delivery_bodies.c.body,
+        )
+        .join(delivery_bodies, delivery_bodies.c.delivery_id == columns.id)
+        .where(waiting)
+        .order_by(columns.id)
+        .limit(limit)
+    )
+    if connection.dialect.name != "sqlite":
+        number = inbox_partitions.c.number
+        held = connection.scalars(
+            select(number)
+            .where(exists().where(columns.partition == number, waiting))
+            .order_by(func.random())
+            .limit(_HELD)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if not held:
+            return []
+        query = query.where(columns.partition.in_(held))
+    return [Delivery(**row) for row in connection.execute(query).mappings()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of a delivery."""
+
+    delivery_id: str
+    status: DeliveryStatus
+    processed_at: datetime
+    received_at: datetime
+    resource: str | None = None
+    action: str | None = None
+    verb: Verb | None = None
+    outcome: DeliveryOutcome | None = None
+    incident_id: str | None = None
+    dedup_key: str | None = None
+    reason: str | None = None
+
+
+def finish(connection: Connection, fates: Sequence[Fate]) -> None:
+    """Note what became of deliveries; they wait no longer."""
+    rows = [
+        {
+            "id": fate.delivery_id,
+            "status": fate.status.value,
+            "resource": fate.resource,
+            "action": fate.action,
+            "verb": fate.verb and fate.verb.value,
+            "outcome": fate.outcome and fate.outcome.value,
+            "incident_id": fate.incident_id,
+            "dedup_key": fate.dedup_key,
+            "reason": fate.reason,
+            "latency_ms": int((fate.processed_at - fate.received_at) / timedelta(milliseconds=1)),
+        }
+        for fate in fates
+    ]
+    update_many(connection, deliveries, "id", rows)
+
+
+def fail(connection: Connection, delivery_id: str, reason: str, *, for_good: bool) -> None:
+    """Note a failure to process one; for good, it goes to the graveyard (status ``failed``)."""
+    status = DeliveryStatus.FAILED if for_good else DeliveryStatus.ACCEPTED
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id)
+        .values(attempts=deliveries.c.attempts + 1, status=status.value, reason=reason[:500])
+    )
+
+
+def waiting_count(connection: Connection) -> int:
+    """Count what waits to be processed."""
+    waiting = deliveries.c.status == DeliveryStatus.ACCEPTED.value
+    return connection.scalar(select(func.count()).select_from(deliveries).where(waiting)) or 0
+
+
+def sweep(connection: Connection, before: datetime, keys_before: datetime, limit: int) -> int:
+    """Delete what is older than its retention, some rows at a time; return how many went.
+
+    The digest of a body is kept as long as the deliveries are, other keys for ``KEYS_KEPT``.
+    """
+    waits = deliveries.c.status == DeliveryStatus.ACCEPTED.value
+    old = select(deliveries.c.id).where(deliveries.c.received_at < before, ~waits).limit(limit)
+    ids = list(connection.scalars(old))
+    connection.execute(delete(delivery_bodies).where(delivery_bodies.c.delivery_id.in_(ids)))
+    connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids)))
+    columns = delivery_keys.c
+    is_digest = columns.key.startswith("sha256:")
+    keys = list(
+        connection.execute(
+            select(columns.integration_id, columns.key)
+            .where(columns.received_at < keys_before, ~is_digest | (columns.received_at < before))
+            .limit(limit)
+        ).tuples()
+    )
+    connection.execute(
+        delete(delivery_keys).where(tuple_(columns.integration_id, columns.key).in_(keys))
+    )
+    return len(ids) + len(keys)
+
+
+def is_waiting(connection: Connection) -> bool:
+    """Whether anything waits to be processed: one cheap look before anybody takes a lock."""
+    waiting = deliveries.c.status == DeliveryStatus.ACCEPTED.value
+    return bool(connection.scalar(select(exists().where(waiting))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A delivery as it came in."""
+
+    integration_id: str
+    url_style: str
+    resource: str | None
+    dedup_key: str | None
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def stored(connection: Connection, delivery_id: str) -> Stored | None:
+    """Read a delivery with its request, or None."""
+    columns = deliveries.c
+    query = (
+        select(
+            columns.integration_id,
+            columns.url_style,
+            columns.resource,
+            columns.dedup_key,
+            delivery_bodies.c.headers,
+            delivery_bodies.c.body,
+        )
+        .join(delivery_bodies, delivery_bodies.c.delivery_id == columns.id)
+        .where(columns.id == delivery_id)
+    )
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    headers = msgspec.json.decode(row["headers"], type=tuple[tuple[str, str], ...])
+    return Stored(**{**row, "headers": headers})
+
+
+def copy_of(original: Stored, new: str, now: datetime) -> Arrival:
+    """Return a delivery to feed in again, as a new one that repeats nothing."""
+    return Arrival(
+        id=new,
+        integration_id=original.integration_id,
+        received_at=now,
+        url_style=original.url_style,
+        resource=original.resource,
+        status=DeliveryStatus.ACCEPTED,
+        http_status=202,
+        reason="replayed",
+        dedup_key=original.dedup_key,
+        headers=original.headers,
+        body=original.body,
+        key=None,
+    )

@@ -1,0 +1,146 @@
+"""Alerts, incidents and timeline entries as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from tocsin.core.model import (
+    Alert,
+    Escalation,
+    EscalationState,
+    Incident,
+    IncidentStatus,
+    Priority,
+    Severity,
+    TimelineKind,
+    Urgency,
+)
+from tocsin.store.db import insert_many
+from tocsin.store.tables import incidents, timeline
+
+
+def entry(
+    incident: Incident,
+    at: datetime,
+    kind: TimelineKind,
+    text: str,
+    actor: str,
+    data: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Build a timeline row."""
+    return {
+        "incident_id": incident.id,
+        "service_id": incident.service_id,
+        "at": at,
+        "kind": kind.value,
+        "text": text,
+        "actor": actor[:320],
+        "data": dict(data) if data else None,
+    }
+
+
+def alert_of(row: RowMapping) -> Alert:
+    """Read an alert from its row."""
+    return Alert(**{
+        **row,
+        "severity": Severity(row["severity"]),
+        "priority": Priority(row["priority"]) if row["priority"] else None,
+    })  # fmt: skip
+
+
+def alert_row(alert: Alert) -> dict[str, Any]:
+    """Write an alert as its row."""
+    return {
+        "id": alert.id,
+        "integration_id": alert.integration_id,
+        "service_id": alert.service_id,
+        "dedup_key": alert.dedup_key,
+        "title": alert.title,
+        "severity": alert.severity.value,
+        "priority": alert.priority and alert.priority.value,
+        "source": alert.source,
+        "link": alert.link,
+        "details": dict(alert.details),
+        "occurrence_count": alert.occurrence_count,
+        "first_seen_at": alert.first_seen_at,
+        "last_seen_at": alert.last_seen_at,
+        "resolved_at": alert.resolved_at,
+        "incident_id": alert.incident_id,
+    }
+
+
+#: Columns that are fields of the same name and need no reading.
+_PLAIN = (
+    "id",
+    "service_id",
+    "integration_id",
+    "dedup_key",
+    "title",
+    "source",
+    "link",
+    "occurrence_count",
+    "previous_incident_id",
+    "is_test",
+    "assigned_user_id",
+    "assigned_policy_id",
+    "triggered_at",
+    "acknowledged_at",
+    "acknowledged_by",
+    "resolved_at",
+    "snoozed_until",
+    "suppressed_until",
+)
+
+
+def incident_of(row: RowMapping) -> Incident:
+    """Read an incident from its row."""
+    return Incident(
+        number=row["number"],
+        status=IncidentStatus(row["status"]),
+        severity=Severity(row["severity"]),
+        priority=Priority(row["priority"]) if row["priority"] else None,
+        urgency=Urgency(row["urgency"]),
+        escalation=Escalation(
+            policy_id=row["escalation_policy_id"],
+            step=row["escalation_step"],
+            round=row["escalation_round"],
+            next_at=row["escalation_next_at"],
+            state=EscalationState(row["escalation_state"]),
+            cycle=row["escalation_cycle"],
+            has_reached=row["escalation_has_reached"],
+        ),
+        **{name: row[name] for name in _PLAIN},
+    )
+
+
+def incident_row(incident: Incident) -> dict[str, Any]:
+    """Write an incident as its row; the number is the database's to give."""
+    stand = incident.escalation
+    return {name: getattr(incident, name) for name in _PLAIN} | {
+        "status": incident.status.value,
+        "severity": incident.severity.value,
+        "priority": incident.priority and incident.priority.value,
+        "urgency": incident.urgency.value,
+        "escalation_policy_id": stand.policy_id,
+        "escalation_step": stand.step,
+        "escalation_round": stand.round,
+        "escalation_next_at": stand.next_at,
+        "escalation_state": stand.state.value,
+        "escalation_cycle": stand.cycle,
+        "escalation_has_reached": stand.has_reached,
+    }
+
+
+def load(connection: Connection, ids: Iterable[str]) -> dict[str, Incident]:
+    """Read incidents by id, without holding them."""
+    query = select(incidents).where(incidents.c.id.in_(sorted(set(ids))))
+    return {row["id"]: incident_of(row) for row in connection.execute(query).mappings()}
+
+
+def add_entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Append to timelines."""
+    insert_many(connection, timeline, rows)

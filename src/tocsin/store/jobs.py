@@ -1,0 +1,159 @@
+"""Due work: what must happen at a time.
+
+A job is put by a key that says what it is about. Work that needs only the database takes it under
+a row lock and finishes it in the same transaction. Work that calls out claims it: its time moves to
+the end of a lease, and only who holds the latest lease may finish it. Either way a worker that dies
+leaves a job that is due again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_, update
+
+from tocsin.store.db import insert_many
+from tocsin.store.tables import jobs
+
+
+class Kind(StrEnum):
+    """What a job does; its subject is the incident or notification it does it to."""
+
+    ESCALATE = "escalate"
+    WAKE = "wake"
+    RESOLVE = "resolve"
+    NOTIFY = "notify"
+    SWEEP = "sweep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A claimed job."""
+
+    key: str
+    kind: Kind
+    subject_id: str
+    lease: int
+    failures: int
+
+
+def put(connection: Connection, due: Iterable[tuple[Kind, str, datetime]]) -> None:
+    """Let jobs be due; one that exists is moved, and whoever works on it has lost its lease."""
+    rows = [
+        {"key": f"{kind}:{subject}", "kind": kind.value, "subject_id": subject, "due_at": at}
+        for kind, subject, at in due
+    ]
+    insert_many(
+        connection,
+        jobs,
+        rows,
+        "(key) DO UPDATE SET due_at = excluded.due_at, lease = jobs.lease + 1,"
+        " failures = 0, last_error = NULL, buried_at = NULL",
+    )
+
+
+def take_back(connection: Connection, due: Iterable[tuple[Kind, str]]) -> None:
+    """Let jobs not happen."""
+    keys = [f"{kind}:{subject}" for kind, subject in due]
+    if keys:
+        connection.execute(delete(jobs).where(jobs.c.key.in_(keys)))
+
+
+def take(connection: Connection, kind: Kind, now: datetime, limit: int) -> list[Job]:
+    """Lock the jobs of a kind that are due, oldest first, for work done in this transaction.
+
+    Whoever takes them finishes them here and now; if the transaction dies they are due as before.
+    """
+    due = (
+        select(jobs.c.key, jobs.c.subject_id, jobs.c.lease, jobs.c.failures)
+        .where(*_is_due(kind, now))
+        .order_by(jobs.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [Job(kind=kind, **row) for row in connection.execute(due).mappings()]
+
+
+def claim(
+    connection: Connection, kind: Kind, now: datetime, lease: timedelta, limit: int
+) -> list[Job]:
+    """Lease the jobs of a kind that are due, oldest first, for work done outside a transaction."""
+    due = (
+        select(jobs.c.key)
+        .where(*_is_due(kind, now))
+        .order_by(jobs.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        update(jobs)
+        .where(jobs.c.key.in_(due.scalar_subquery()))
+        .values(due_at=now + lease, lease=jobs.c.lease + 1)
+        .returning(jobs.c.key, jobs.c.subject_id, jobs.c.lease, jobs.c.failures)
+    )
+    return [Job(kind=kind, **row) for row in taken.mappings()]
+
+
+def _is_due(kind: Kind, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return jobs.c.kind == kind.value, jobs.c.due_at <= now, jobs.c.buried_at.is_(None)
+
+
+def finish(connection: Connection, done: Iterable[Job]) -> int:
+    """Remove jobs; return how many were still held. One that another took over stays."""
+    held = [(job.key, job.lease) for job in done]
+    if not held:
+        return 0
+    query = delete(jobs).where(tuple_(jobs.c.key, jobs.c.lease).in_(held))
+    return connection.execute(query).rowcount
+
+
+def retry(connection: Connection, job: Job, due_at: datetime, error: str) -> None:
+    """Let a job that failed be due again."""
+    _note(connection, job, error, due_at=due_at)
+
+
+def bury(connection: Connection, job: Job, now: datetime, error: str) -> None:
+    """Give a job up, where people can see it."""
+    _note(connection, job, error, buried_at=now)
+
+
+def _note(connection: Connection, job: Job, error: str, **values: datetime) -> None:
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.key == job.key, jobs.c.lease == job.lease)
+        .values(failures=jobs.c.failures + 1, last_error=error[:500], **values)
+    )
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next job is due."""
+    at: datetime | None = connection.scalar(
+        select(func.min(jobs.c.due_at)).where(jobs.c.buried_at.is_(None))
+    )
+    return at
+
+
+def overdue_count(connection: Connection, before: datetime) -> int:
+    """Count jobs that should have been taken before a time."""
+    query = (
+        select(func.count())
+        .select_from(jobs)
+        .where(jobs.c.due_at < before, jobs.c.buried_at.is_(None))
+    )
+    return connection.scalar(query) or 0
+
+
+def exists(connection: Connection, kind: Kind, subject: str) -> bool:
+    """Whether a job waits (or lies buried) under this key."""
+    return (
+        connection.scalar(select(jobs.c.key).where(jobs.c.key == f"{kind}:{subject}")) is not None
+    )
+
+
+def due_kinds(connection: Connection, now: datetime) -> frozenset[Kind]:
+    """Return the kinds of which something is due: one cheap look before anybody takes a lock."""
+    query = select(jobs.c.kind).where(jobs.c.due_at <= now, jobs.c.buried_at.is_(None)).distinct()
+    return frozenset(Kind(kind) for kind in connection.scalars(query))

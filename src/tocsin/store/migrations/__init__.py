@@ -1,0 +1,83 @@
+"""The schema, step by step; their sum must equal ``store/tables.py`` (a test)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, insert, inspect, select, text
+
+from tocsin.store.db import Database
+from tocsin.store.inbox import PARTITIONS
+from tocsin.store.tables import inbox_partitions, installation
+from tocsin.store.vault import Vault, WrongKeys
+
+#: The revision this program works with.
+HEAD = "0001"
+
+#: Any number, the same for all who migrate: they wait for each other by it.
+_LOCK = 7_467_226
+
+
+class NewerSchema(Exception):
+    """The database was made by a newer Tocsin."""
+
+    def __init__(self, found: str) -> None:
+        """Say so, with the remedy."""
+        super().__init__(
+            f"the database has schema {found}, which this version of Tocsin does not know:"
+            " run the newer version, or restore a backup from before it"
+        )
+
+
+def migrate(database: Database, vault: Vault) -> bool:
+    """Bring the schema to head, one process at a time; return whether anything was done.
+
+    Raises NewerSchema, and WrongKeys if the vault does not open this database.
+    """
+    with database.read() as connection:
+        if current(connection) == HEAD:
+            _check_keys(connection, vault)
+            return False
+    with database.write() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        found = current(connection)
+        if found is not None and found > HEAD:
+            raise NewerSchema(found)
+        command.upgrade(configuration(connection), "head")
+        _fill(connection, vault)
+        _check_keys(connection, vault)
+        return found != HEAD
+
+
+def current(connection: Connection) -> str | None:
+    """Return the schema's revision; None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def configuration(connection: Connection) -> Config:
+    """Return Alembic's configuration for a connection in a transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _fill(connection: Connection, vault: Vault) -> None:
+    """Put in the rows every installation has."""
+    if connection.scalar(select(installation.c.id)) is None:
+        connection.execute(insert(installation).values(id=1, revision=1, key_check=vault.check()))
+    if connection.scalar(select(inbox_partitions.c.number).limit(1)) is None:
+        rows = [{"number": number} for number in range(PARTITIONS)]
+        connection.execute(insert(inbox_partitions), rows)
+
+
+def _check_keys(connection: Connection, vault: Vault) -> None:
+    check = connection.scalar(select(installation.c.key_check))
+    if check is None or not vault.opens(check):
+        raise WrongKeys

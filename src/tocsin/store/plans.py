@@ -1,0 +1,286 @@
+"""The configuration, read whole: a ``Plans`` is what every decision is made against."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Table, select, update
+
+from tocsin.core.model import (
+    ContactMethod,
+    Integration,
+    NotificationRule,
+    Overrides,
+    Plans,
+    Policy,
+    Priority,
+    Role,
+    Route,
+    Service,
+    Severity,
+    Step,
+    Target,
+    Team,
+    Urgency,
+    User,
+    Verb,
+)
+from tocsin.store.db import Database
+from tocsin.store.tables import (
+    contact_methods,
+    escalation_policies,
+    installation,
+    integrations,
+    notification_rules,
+    services,
+    team_members,
+    teams,
+    users,
+)
+from tocsin.store.vault import Vault
+
+
+def revision(connection: Connection) -> int:
+    """Return the number of the latest change of configuration."""
+    return connection.scalar(select(installation.c.revision)) or 0
+
+
+def bump(connection: Connection) -> None:
+    """Count a change of configuration: every cache will see it."""
+    connection.execute(update(installation).values(revision=installation.c.revision + 1))
+
+
+class PlansCache:
+    """The latest plans; one small query tells whether they still are."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        """Load on first use."""
+        self._database = database
+        self._vault = vault
+        self._plans: Plans | None = None
+        self._keys: Mapping[str, str] = {}
+        self._looked_at = 0.0
+        self._loading = threading.Lock()
+
+    def current(self, connection: Connection) -> Plans:
+        """Return the plans as this transaction sees them."""
+        known = self._plans
+        if known is not None and known.revision == revision(connection):
+            return known
+        with self._loading:
+            plans = load(connection, self._vault)
+            if self._plans is None or plans.revision > self._plans.revision:
+                self._keys = _routing_keys(connection)
+                self._plans = plans
+            return plans
+
+    def refresh(self, *, at_most_every: float = 0.0) -> Plans:
+        """Look at the database (unless that was done less than so many seconds ago)."""
+        now = time.monotonic()
+        if self._plans is not None and now - self._looked_at < at_most_every:
+            return self._plans
+        with self._database.read() as connection:
+            plans = self.current(connection)
+        self._looked_at = now
+        return plans
+
+    def by_routing_key(self, hashed: str) -> Integration | None:
+        """Return the integration a routing key belongs to, from memory."""
+        id_ = self._keys.get(hashed)
+        return self._plans.integrations.get(id_) if id_ and self._plans else None
+
+
+def _routing_keys(connection: Connection) -> dict[str, str]:
+    columns = integrations.c
+    rows = connection.execute(
+        select(columns.routing_key_hash, columns.id).where(columns.deleted_at.is_(None))
+    )
+    return {row.routing_key_hash: row.id for row in rows}
+
+
+def load(connection: Connection, vault: Vault) -> Plans:
+    """Read the whole configuration.
+
+    Deleted services and integrations stay in, for incidents name them; deleted people, teams and
+    policies are gone, for nobody may be paged through them.
+    """
+    setup = connection.execute(select(installation)).one()
+    methods, rules = _methods(connection, vault), _rules(connection)
+    return Plans(
+        revision=setup.revision,
+        fallback_user_id=setup.fallback_user_id,
+        users={
+            row["id"]: User(
+                id=row["id"],
+                email=row["email"],
+                name=row["name"],
+                role=Role(row["role"]),
+                time_zone=row["time_zone"],
+                contact_methods=tuple(methods[row["id"]]),
+                notification_rules=tuple(rules[row["id"]]),
+            )
+            for row in _live(connection, users)
+        },
+        teams=_teams(connection),
+        policies={row["id"]: policy_of(row) for row in _live(connection, escalation_policies)},
+        services={row["id"]: _service(row) for row in _all(connection, services)},
+        integrations={
+            row["id"]: _integration(row, vault) for row in _all(connection, integrations)
+        },
+    )
+
+
+def _all(connection: Connection, table: Table) -> list[RowMapping]:
+    return list(connection.execute(select(table)).mappings())
+
+
+def _live(connection: Connection, table: Table) -> list[RowMapping]:
+    return list(connection.execute(select(table).where(table.c.deleted_at.is_(None))).mappings())
+
+
+def _methods(connection: Connection, vault: Vault) -> dict[str, list[ContactMethod]]:
+    found: dict[str, list[ContactMethod]] = defaultdict(list)
+    query = (
+        select(contact_methods)
+        .where(contact_methods.c.deleted_at.is_(None))
+        .order_by(contact_methods.c.position)
+    )
+    for row in connection.execute(query).mappings():
+        sealed = row["secret_encrypted"]
+        found[row["user_id"]].append(
+            ContactMethod(
+                id=row["id"],
+                user_id=row["user_id"],
+                name=row["name"],
+                channel=row["channel"],
+                address=row["address"],
+                secret=vault.open(sealed) if sealed else None,
+                is_verified=row["verified_at"] is not None,
+                is_enabled=row["disabled_at"] is None,
+            )
+        )
+    return found
+
+
+def _rules(connection: Connection) -> dict[str, list[NotificationRule]]:
+    found: dict[str, list[NotificationRule]] = defaultdict(list)
+    query = select(notification_rules).order_by(notification_rules.c.position)
+    for row in connection.execute(query).mappings():
+        found[row["user_id"]].append(
+            NotificationRule(
+                id=row["id"],
+                urgency=Urgency(row["urgency"]),
+                after=timedelta(seconds=row["after_seconds"]),
+                contact_method_id=row["contact_method_id"],
+            )
+        )
+    return found
+
+
+def _teams(connection: Connection) -> dict[str, Team]:
+    members: dict[str, list[str]] = defaultdict(list)
+    query = select(team_members).order_by(team_members.c.position)
+    for row in connection.execute(query):
+        members[row.team_id].append(row.user_id)
+    return {
+        row["id"]: Team(id=row["id"], name=row["name"], member_ids=tuple(members[row["id"]]))
+        for row in _live(connection, teams)
+    }
+
+
+def policy_of(row: RowMapping) -> Policy:
+    """Read an escalation policy from its row."""
+    return Policy(
+        id=row["id"],
+        name=row["name"],
+        repeat=row["repeat"],
+        steps=tuple(
+            Step(
+                targets=tuple(
+                    Target(kind=target["kind"], ids=tuple(target["ids"]))
+                    for target in step["targets"]
+                ),
+                wait=timedelta(seconds=step["wait_seconds"]),
+            )
+            for step in row["steps"]
+        ),
+    )
+
+
+def steps_document(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
+    """Write steps as ``policy_of`` reads them."""
+    return [
+        {
+            "targets": [{"kind": target.kind, "ids": list(target.ids)} for target in step.targets],
+            "wait_seconds": int(step.wait.total_seconds()),
+        }
+        for step in steps
+    ]
+
+
+def _span(seconds: int | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _service(row: RowMapping) -> Service:
+    return Service(
+        id=row["id"],
+        name=row["name"],
+        team_id=row["team_id"],
+        escalation_policy_id=row["escalation_policy_id"],
+        urgency={key: Urgency(value) for key, value in row["urgency"].items()},
+        acknowledge_timeout=_span(row["acknowledge_timeout_seconds"]),
+        reopen_window=_span(row["reopen_window_seconds"]),
+        auto_resolve_after=_span(row["auto_resolve_after_seconds"]),
+        is_deleted=row["deleted_at"] is not None,
+    )
+
+
+def _integration(row: RowMapping, vault: Vault) -> Integration:
+    overrides = row["overrides"]
+    return Integration(
+        id=row["id"],
+        name=row["name"],
+        service_id=row["service_id"],
+        source=row["source"],
+        dialect=row["dialect"],
+        signing_secrets=vault.open_all(row["signing_secrets_encrypted"]),
+        sentry_url=row["sentry_url"],
+        is_enabled=row["is_enabled"],
+        is_replay_strict=row["is_replay_strict"],
+        routes=tuple(route_of(route) for route in row["routes"]),
+        overrides=Overrides(
+            action={word: Verb(verb) for word, verb in overrides["action"].items()},
+            severity={word: Severity(name) for word, name in overrides["severity"].items()},
+            priority={word: Priority(name) for word, name in overrides["priority"].items()},
+        ),
+        is_deleted=row["deleted_at"] is not None,
+    )
+
+
+_ROUTE_LISTS = ("project", "environment", "level", "resource", "action", "title")
+
+
+def route_of(document: Mapping[str, Any]) -> Route:
+    """Read a route from its document."""
+    return Route(
+        tags=tuple((name, tuple(values)) for name, values in document.get("tags", {}).items()),
+        service_id=document.get("service_id"),
+        verb=Verb(document["verb"]) if document.get("verb") else None,
+        **{name: tuple(document.get(name, ())) for name in _ROUTE_LISTS},
+    )
+
+
+def route_document(route: Route) -> dict[str, Any]:
+    """Write a route as ``route_of`` reads it."""
+    lists = {name: list(getattr(route, name)) for name in _ROUTE_LISTS if getattr(route, name)}
+    return lists | {
+        "tags": {name: list(values) for name, values in route.tags},
+        "service_id": route.service_id,
+        "verb": route.verb and route.verb.value,
+    }

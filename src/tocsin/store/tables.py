@@ -1,0 +1,506 @@
+"""Every table, constraint and index. The migrations must add up to exactly this (a test).
+
+Two rules hold everywhere: an invariant is an index, never a hope; and the hot tables carry
+``service_id`` and no foreign key to ``deliveries``, so that those can be partitioned and dropped.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant in UTC; on SQLite as text of fixed width, which sorts as time does."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use ``timestamptz`` where there is one."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(27))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse a naive time here: later it would be an hour off, twice a year."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        utc = value.astimezone(UTC)
+        if dialect.name != "sqlite":
+            return utc
+        return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond:06d}Z"
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        if value is None or dialect.name != "sqlite":
+            return value if value is None else value.astimezone(UTC)
+        return datetime.fromisoformat(value)
+
+
+class Document(TypeDecorator[Any]):
+    """A small JSON document, kept as text on both databases: one behaviour, no surprises."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Encode."""
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        """Decode to plain values."""
+        return None if value is None else msgspec.json.decode(value)
+
+
+#: Counts itself up; SQLite does that for INTEGER only.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _id() -> Column[str]:
+    return Column("id", String(40), primary_key=True)
+
+
+def _ref(name: str, to: str, *, nullable: bool = False, **options: Any) -> Column[str]:
+    return Column(name, String(40), ForeignKey(f"{to}.id"), nullable=nullable, **options)
+
+
+def _live(name: str, table: str) -> Index:
+    """One living row per name: a deleted one frees its name but stays for what refers to it."""
+    return Index(
+        f"uq_{table}_{name}_live",
+        name,
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    )
+
+
+# -- configuration ------------------------------------------------------------------------------
+
+#: One row. ``revision`` counts every change of configuration; caches compare it.
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+    #: A known text, encrypted: whoever cannot read it has other keys than this database.
+    Column("key_check", Text, nullable=False),
+    Column("fallback_user_id", String(40)),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("email", String(320), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    _live("email", "users"),
+)
+
+contact_methods = Table(
+    "contact_methods",
+    metadata,
+    _id(),
+    _ref("user_id", "users", index=True),
+    Column("position", Integer, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("channel", String(40), nullable=False),
+    Column("address", String(2000), nullable=False),
+    Column("secret_encrypted", Text),
+    Column("verified_at", Instant),
+    Column("disabled_at", Instant),
+    Column("disabled_reason", String(500)),
+    Column("deleted_at", Instant),
+    Index(
+        "uq_contact_methods_user_id_name_live",
+        "user_id",
+        "name",
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+)
+
+notification_rules = Table(
+    "notification_rules",
+    metadata,
+    _id(),
+    _ref("user_id", "users", index=True),
+    Column("position", Integer, nullable=False),
+    Column("urgency", String(10), nullable=False),
+    Column("after_seconds", Integer, nullable=False),
+    _ref("contact_method_id", "contact_methods"),
+)
+
+teams = Table(
+    "teams",
+    metadata,
+    _id(),
+    Column("name", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    _live("name", "teams"),
+)
+
+team_members = Table(
+    "team_members",
+    metadata,
+    _ref("team_id", "teams"),
+    _ref("user_id", "users", index=True),
+    Column("position", Integer, nullable=False),
+    PrimaryKeyConstraint("team_id", "user_id"),
+)
+
+escalation_policies = Table(
+    "escalation_policies",
+    metadata,
+    _id(),
+    Column("name", String(200), nullable=False),
+    Column("repeat", Integer, nullable=False),
+    #: ``[{"targets": [{"kind", "ids"}], "wait_seconds"}]``, read and written by ``store/plans.py``.
+    Column("steps", Document, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    _live("name", "escalation_policies"),
+)
+
+services = Table(
+    "services",
+    metadata,
+    _id(),
+    Column("name", String(200), nullable=False),
+    _ref("team_id", "teams", nullable=True),
+    _ref("escalation_policy_id", "escalation_policies", nullable=True),
+    Column("urgency", Document, nullable=False),
+    Column("acknowledge_timeout_seconds", Integer),
+    Column("reopen_window_seconds", Integer),
+    Column("auto_resolve_after_seconds", Integer),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    _live("name", "services"),
+)
+
+integrations = Table(
+    "integrations",
+    metadata,
+    _id(),
+    Column("name", String(200), nullable=False),
+    _ref("service_id", "services"),
+    Column("source", String(40), nullable=False),
+    Column("dialect", String(40), nullable=False),
+    Column("routing_key_hash", String(64), nullable=False),
+    Column("routing_key_encrypted", Text, nullable=False),
+    #: A list of secrets, encrypted as one text.
+    Column("signing_secrets_encrypted", Text, nullable=False),
+    Column("sentry_url", String(500)),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("is_replay_strict", Boolean, nullable=False),
+    Column("routes", Document, nullable=False),
+    Column("overrides", Document, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    _live("name", "integrations"),
+    _live("routing_key_hash", "integrations"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("name", String(200), nullable=False),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    Column("role", String(20), nullable=False),
+    _ref("user_id", "users", nullable=True),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+)
+
+# -- what came in -------------------------------------------------------------------------------
+
+#: The inbox and the delivery log in one: a row is work while its status is ``accepted``.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    Column("integration_id", String(40), nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("url_style", String(20), nullable=False),
+    Column("resource", String(100)),
+    Column("action", String(100)),
+    Column("status", String(20), nullable=False),
+    Column("http_status", Integer, nullable=False),
+    Column("reason", String(500)),
+    Column("verb", String(20)),
+    Column("outcome", String(20)),
+    Column("incident_id", String(40)),
+    Column("dedup_key", String(255)),
+    #: Received to processed.
+    Column("latency_ms", Integer),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    #: Deliveries of one alert share a partition, and one worker at a time holds one.
+    Column("partition", Integer, nullable=False),
+    Index(
+        "ix_deliveries_inbox",
+        "partition",
+        "id",
+        sqlite_where=text("status = 'accepted'"),
+        postgresql_where=text("status = 'accepted'"),
+    ),
+    Index("ix_deliveries_integration_id_id", "integration_id", "id"),
+    Index("ix_deliveries_status_id", "status", "id"),
+    Index(
+        "ix_deliveries_incident_id",
+        "incident_id",
+        sqlite_where=text("incident_id IS NOT NULL"),
+        postgresql_where=text("incident_id IS NOT NULL"),
+    ),
+)
+
+#: Apart from ``deliveries``, so that noting what became of one does not write its body again.
+delivery_bodies = Table(
+    "delivery_bodies",
+    metadata,
+    Column("delivery_id", String(40), primary_key=True),
+    #: ``[[name, value], …]`` as received.
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+#: The first accepted delivery of each idempotency key (decision D17).
+delivery_keys = Table(
+    "delivery_keys",
+    metadata,
+    Column("integration_id", String(40), nullable=False),
+    #: ``key:…`` (Idempotency-Key), ``request:…`` (Request-ID) or ``sha256:…`` (strict replay).
+    Column("key", String(300), nullable=False),
+    Column("delivery_id", String(40), nullable=False),
+    Column("received_at", Instant, nullable=False),
+    PrimaryKeyConstraint("integration_id", "key"),
+    Index("ix_delivery_keys_received_at", "received_at"),
+    sqlite_with_rowid=False,
+)
+
+#: One row per partition of the inbox; holding its row lock is holding the partition.
+inbox_partitions = Table(
+    "inbox_partitions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+)
+
+# -- what it means ------------------------------------------------------------------------------
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(),
+    Column("integration_id", String(40), nullable=False),
+    Column("service_id", String(40), nullable=False),
+    Column("dedup_key", String(255), nullable=False),
+    Column("title", String(1024), nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("priority", String(20)),
+    Column("source", String(200), nullable=False),
+    Column("link", String(2000)),
+    Column("details", Document, nullable=False),
+    Column("occurrence_count", BigInteger, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("resolved_at", Instant),
+    Column("incident_id", String(40)),
+    UniqueConstraint("integration_id", "dedup_key"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("service_id", String(40), nullable=False),
+    Column("integration_id", String(40)),
+    Column("dedup_key", String(255), nullable=False),
+    Column("title", String(1024), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("priority", String(20)),
+    Column("urgency", String(10), nullable=False),
+    Column("source", String(200), nullable=False),
+    Column("link", String(2000)),
+    Column("occurrence_count", BigInteger, nullable=False),
+    Column("previous_incident_id", String(40)),
+    Column("is_test", Boolean, nullable=False),
+    Column("escalation_policy_id", String(40)),
+    Column("escalation_step", Integer, nullable=False),
+    Column("escalation_round", Integer, nullable=False),
+    Column("escalation_next_at", Instant),
+    Column("escalation_state", String(20), nullable=False),
+    Column("escalation_cycle", Integer, nullable=False),
+    Column("escalation_has_reached", Boolean, nullable=False),
+    Column("assigned_user_id", String(40)),
+    Column("assigned_policy_id", String(40)),
+    Column("triggered_at", Instant, nullable=False),
+    Column("acknowledged_at", Instant),
+    Column("acknowledged_by", String(320)),
+    Column("resolved_at", Instant),
+    Column("snoozed_until", Instant),
+    Column("suppressed_until", Instant),
+    Index("ix_incidents_status_number", "status", "number"),
+    Index("ix_incidents_service_id_number", "service_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+#: Which alerts an incident is about; an alert is in at most one open incident.
+incident_alerts = Table(
+    "incident_alerts",
+    metadata,
+    Column("incident_id", String(40), nullable=False),
+    Column("alert_id", String(40), nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    PrimaryKeyConstraint("incident_id", "alert_id"),
+    Index(
+        "uq_incident_alerts_open",
+        "alert_id",
+        unique=True,
+        sqlite_where=text("is_open = 1"),
+        postgresql_where=text("is_open"),
+    ),
+)
+
+#: Who has an incident now.
+incident_assignees = Table(
+    "incident_assignees",
+    metadata,
+    Column("incident_id", String(40), nullable=False),
+    Column("user_id", String(40), nullable=False),
+    PrimaryKeyConstraint("incident_id", "user_id"),
+    Index("ix_incident_assignees_user_id", "user_id"),
+)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("incident_id", String(40), nullable=False),
+    Column("service_id", String(40), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(30), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("actor", String(320), nullable=False),
+    Column("data", Document),
+    Index("ix_timeline_incident_id_id", "incident_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+# -- what is due --------------------------------------------------------------------------------
+
+notifications = Table(
+    "notifications",
+    metadata,
+    _id(),
+    Column("incident_id", String(40)),
+    Column("service_id", String(40)),
+    Column("user_id", String(40), nullable=False),
+    Column("contact_method_id", String(40), nullable=False),
+    Column("channel", String(40), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("rule_id", String(40), nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    #: One notification per incident, run, round, step, contact method and rule.
+    Index(
+        "uq_notifications_once",
+        "incident_id",
+        "type",
+        "cycle",
+        "round",
+        "step",
+        "contact_method_id",
+        "rule_id",
+        unique=True,
+    ),
+    Index("ix_notifications_user_id_id", "user_id", "id"),
+)
+
+#: One try to hand a notification over: written before the call, finished after it.
+attempts = Table(
+    "attempts",
+    metadata,
+    #: ``{notification_id}.{number}``
+    Column("id", String(50), primary_key=True),
+    Column("notification_id", String(40), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    #: None while the call runs, and for ever if the process died in it.
+    Column("finished_at", Instant),
+    Column("outcome", String(20)),
+    Column("detail", String(500)),
+    Index("ix_attempts_notification_id", "notification_id"),
+)
+
+#: What must happen at a time. The key says what it is about, so putting one twice is one job.
+jobs = Table(
+    "jobs",
+    metadata,
+    #: ``{kind}:{subject_id}``.
+    Column("key", String(100), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("subject_id", String(60), nullable=False),
+    #: A claim moves it to the end of the lease: a job whose worker died is simply due again then.
+    Column("due_at", Instant, nullable=False),
+    #: Counts the claims and changes: who finishes must hold the latest.
+    Column("lease", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("last_error", String(500)),
+    #: When it was given up on, for people to look at.
+    Column("buried_at", Instant),
+    Index(
+        "ix_jobs_due",
+        "kind",
+        "due_at",
+        sqlite_where=text("buried_at IS NULL"),
+        postgresql_where=text("buried_at IS NULL"),
+    ),
+)

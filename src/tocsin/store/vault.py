@@ -1,0 +1,76 @@
+"""Secrets at rest: what must be shown or used again is encrypted, the rest is hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+_KNOWN = "tocsin"
+
+
+class WrongKeys(Exception):
+    """The secret keys are not those this database was written with."""
+
+    def __init__(self) -> None:
+        """Say so, with the remedy."""
+        super().__init__(
+            "the secret keys do not open this database: set TOCSIN_SECRET_KEYS to the keys it was"
+            " made with, or use the same data folder (file secret-keys)"
+        )
+
+
+class Vault:
+    """Encrypts with the first key, decrypts with any."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Take Fernet keys (32 bytes, URL-safe base64). Raises ValueError for anything else."""
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    def seal(self, text: str) -> str:
+        """Encrypt."""
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        """Decrypt. Raises WrongKeys."""
+        try:
+            return self._fernet.decrypt(sealed.encode()).decode()
+        except InvalidToken:
+            raise WrongKeys from None
+
+    def seal_all(self, texts: Sequence[str]) -> str:
+        """Encrypt several as one."""
+        return self.seal(msgspec.json.encode(list(texts)).decode())
+
+    def open_all(self, sealed: str) -> tuple[str, ...]:
+        """Decrypt what ``seal_all`` made. Raises WrongKeys."""
+        return msgspec.json.decode(self.open(sealed), type=tuple[str, ...])
+
+    def check(self) -> str:
+        """Return a text by which ``opens`` will know these keys again."""
+        return self.seal(_KNOWN)
+
+    def opens(self, check: str) -> bool:
+        """Whether these keys open what was sealed with the keys of ``check``."""
+        try:
+            return self.open(check) == _KNOWN
+        except WrongKeys:
+            return False
+
+
+def new_secret_key() -> str:
+    """Return a new key for the vault."""
+    return Fernet.generate_key().decode()
+
+
+def new_key(prefix: str) -> str:
+    """Return a new random key of 192 bits, for instance ``tocsin_…``."""
+    return f"{prefix}_{secrets.token_urlsafe(24)}"
+
+
+def key_hash(key: str) -> str:
+    """Return how a routing key or API key is stored: long and random, one SHA-256 is enough."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,473 @@
+"""What people and programs read: queries shaped for lists, pages and the API.
+
+The structs are the API's own (contract section 5), so that nothing is shaped twice. Lists go by
+keyset: the cursor is where the last page ended.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
+
+from tocsin.core.escalation import policy_of
+from tocsin.core.model import Incident, Plans
+from tocsin.store.incidents import incident_of, load
+from tocsin.store.tables import (
+    alerts,
+    attempts,
+    deliveries,
+    delivery_bodies,
+    incident_alerts,
+    incident_assignees,
+    incidents,
+    notifications,
+    timeline,
+)
+
+T = TypeVar("T")
+
+MAX_LIMIT = 200
+
+#: Headers that may hold a secret: their values are neither kept nor shown.
+SECRET_HEADERS = frozenset({
+    "authorization", "cookie", "proxy-authorization", "x-api-key",
+})  # fmt: skip
+
+
+class BadCursor(ValueError):
+    """The cursor is not one we gave."""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A thing by its name."""
+
+    name: str
+
+
+class PersonView(msgspec.Struct, frozen=True):
+    """A person, as others see them."""
+
+    email: str
+    name: str
+
+
+class EscalationView(msgspec.Struct, frozen=True):
+    """Where the escalation stands; ``step`` from 1, ``round`` from 0."""
+
+    policy: str | None
+    step: int
+    round: int
+    next_at: datetime | None
+    state: str
+
+
+class IncidentView(msgspec.Struct, frozen=True):
+    """An incident."""
+
+    id: str
+    number: int
+    title: str
+    status: str
+    severity: str
+    priority: str | None
+    urgency: str
+    service: Named | None
+    integration: Named | None
+    source: str
+    dedup_key: str
+    link: str | None
+    occurrence_count: int
+    previous_incident: str | None
+    assignees: tuple[PersonView, ...]
+    escalation: EscalationView
+    triggered_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    snoozed_until: datetime | None
+    suppressed_until: datetime | None
+    is_test: bool
+
+
+class AlertView(msgspec.Struct, frozen=True):
+    """An alert of an incident."""
+
+    id: str
+    dedup_key: str
+    title: str
+    severity: str
+    priority: str | None
+    source: str
+    link: str | None
+    details: dict[str, str]
+    occurrence_count: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+
+
+class EntryView(msgspec.Struct, frozen=True):
+    """A timeline entry."""
+
+    at: datetime
+    kind: str
+    text: str
+    actor: str
+    data: dict[str, Any] | None
+
+
+class AttemptView(msgspec.Struct, frozen=True):
+    """One try to hand a notification over."""
+
+    number: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    detail: str | None
+
+
+class NotificationView(msgspec.Struct, frozen=True):
+    """One message to one contact method, with its attempts."""
+
+    id: str
+    type: str
+    incident_id: str | None
+    user: PersonView | None
+    contact_method: str | None
+    channel: str
+    reason: str
+    due_at: datetime
+    sent_at: datetime | None
+    state: str
+    attempts: tuple[AttemptView, ...]
+
+
+class DeliveryView(msgspec.Struct, frozen=True):
+    """A delivery in the log."""
+
+    id: str
+    integration: Named | None
+    received_at: datetime
+    url_style: str
+    resource: str | None
+    action: str | None
+    status: str
+    http_status: int
+    reason: str | None
+    verb: str | None
+    outcome: str | None
+    incident_id: str | None
+    dedup_key: str | None
+    latency_ms: int | None
+
+
+class IncidentDetail(IncidentView, frozen=True, kw_only=True):
+    """An incident with all that belongs to it."""
+
+    alerts: tuple[AlertView, ...]
+    timeline: tuple[EntryView, ...]
+    notifications: tuple[NotificationView, ...]
+
+
+class DeliveryDetail(DeliveryView, frozen=True, kw_only=True):
+    """A delivery with its request; ``body_base64`` is exact, ``body`` is for reading."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    body_base64: str
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Part of a list; ``next`` asks for the rest."""
+
+    items: tuple[T, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What a list is narrowed to: column to wanted values, and a text to search for."""
+
+    equal: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    q: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+def encode_cursor(value: str | int) -> str:
+    """Make a cursor."""
+    return base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """Read a cursor. Raises BadCursor."""
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        raise BadCursor("this cursor is not one we gave: use `next` of the page before") from None
+
+
+# -- incidents ----------------------------------------------------------------------------------
+
+
+def incident_id(connection: Connection, reference: str) -> str | None:
+    """Return the id of the incident that an id or a number names."""
+    column = incidents.c.number if reference.isdecimal() else incidents.c.id
+    value: str | int = reference
+    if reference.isdecimal():
+        value = int(reference[:18])
+    found: str | None = connection.scalar(select(incidents.c.id).where(column == value))
+    return found
+
+
+def incident_page(
+    connection: Connection, plans: Plans, wanted: Filter, assignee_id: str | None = None
+) -> Page[IncidentView]:
+    """List incidents, the newest first."""
+    query = _narrowed(select(incidents), incidents.c, wanted)
+    if assignee_id is not None:
+        mine = select(incident_assignees.c.incident_id).where(
+            incident_assignees.c.user_id == assignee_id
+        )
+        query = query.where(incidents.c.id.in_(mine))
+    if wanted.q:
+        query = query.where(
+            or_(
+                incidents.c.title.icontains(wanted.q, autoescape=True),
+                incidents.c.dedup_key == wanted.q,
+            )
+        )
+    if wanted.cursor:
+        before = decode_cursor(wanted.cursor)
+        if not before.isdecimal():
+            raise BadCursor("this cursor is not one we gave: use `next` of the page before")
+        query = query.where(incidents.c.number < int(before))
+    query = query.order_by(incidents.c.number.desc()).limit(wanted.limit + 1)
+    rows = list(connection.execute(query).mappings())
+    shown = rows[: wanted.limit]
+    views = incident_views(connection, plans, [incident_of(row) for row in shown])
+    more = len(rows) > wanted.limit
+    return Page(tuple(views), encode_cursor(shown[-1]["number"]) if more else None)
+
+
+def incident_views(
+    connection: Connection, plans: Plans, found: Sequence[Incident]
+) -> list[IncidentView]:
+    """Show incidents, with who has each."""
+    people = _assignees(connection, plans, [incident.id for incident in found])
+    return [_incident_view(incident, plans, people[incident.id]) for incident in found]
+
+
+def incident_view(connection: Connection, plans: Plans, id_: str) -> IncidentView:
+    """Show one incident."""
+    return incident_views(connection, plans, list(load(connection, [id_]).values()))[0]
+
+
+def incident_detail(connection: Connection, plans: Plans, id_: str) -> IncidentDetail:
+    """Show one incident with its alerts, timeline and notifications."""
+    view = incident_view(connection, plans, id_)
+    linked = (
+        select(alerts)
+        .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
+        .where(incident_alerts.c.incident_id == id_)
+        .order_by(alerts.c.id)
+    )
+    entries = select(timeline).where(timeline.c.incident_id == id_).order_by(timeline.c.id)
+    sent = (
+        select(notifications).where(notifications.c.incident_id == id_).order_by(notifications.c.id)
+    )
+    return IncidentDetail(
+        **msgspec.structs.asdict(view),
+        alerts=tuple(_struct(AlertView, row) for row in connection.execute(linked).mappings()),
+        timeline=tuple(_struct(EntryView, row) for row in connection.execute(entries).mappings()),
+        notifications=tuple(
+            notification_views(connection, plans, list(connection.execute(sent).mappings()))
+        ),
+    )
+
+
+def _assignees(
+    connection: Connection, plans: Plans, ids: Sequence[str]
+) -> dict[str, list[PersonView]]:
+    found: dict[str, list[PersonView]] = defaultdict(list)
+    query = select(incident_assignees).where(incident_assignees.c.incident_id.in_(ids))
+    for row in connection.execute(query):
+        person = _person(plans, row.user_id)
+        if person is not None:
+            found[row.incident_id].append(person)
+    return found
+
+
+def _person(plans: Plans, user_id: str) -> PersonView | None:
+    user = plans.users.get(user_id)
+    return PersonView(email=user.email, name=user.name) if user else None
+
+
+def _incident_view(incident: Incident, plans: Plans, people: Iterable[PersonView]) -> IncidentView:
+    stand = incident.escalation
+    policy = policy_of(incident, plans)
+    service = plans.services.get(incident.service_id)
+    integration = plans.integrations.get(incident.integration_id or "")
+    return IncidentView(
+        id=incident.id,
+        number=incident.number or 0,
+        title=incident.title,
+        status=incident.status,
+        severity=incident.severity,
+        priority=incident.priority,
+        urgency=incident.urgency,
+        service=Named(service.name) if service else None,
+        integration=Named(integration.name) if integration else None,
+        source=incident.source,
+        dedup_key=incident.dedup_key,
+        link=incident.link,
+        occurrence_count=incident.occurrence_count,
+        previous_incident=incident.previous_incident_id,
+        assignees=tuple(people),
+        escalation=EscalationView(
+            policy=policy.name if policy else None,
+            step=stand.step,
+            round=stand.round,
+            next_at=stand.next_at,
+            state=stand.state,
+        ),
+        triggered_at=incident.triggered_at,
+        acknowledged_at=incident.acknowledged_at,
+        acknowledged_by=incident.acknowledged_by,
+        resolved_at=incident.resolved_at,
+        snoozed_until=incident.snoozed_until,
+        suppressed_until=incident.suppressed_until,
+        is_test=incident.is_test,
+    )
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _struct(kind: type[S], row: RowMapping) -> S:
+    """Fill a struct whose fields are columns."""
+    return kind(**{name: row[name] for name in kind.__struct_fields__})
+
+
+# -- notifications ------------------------------------------------------------------------------
+
+
+def notification_page(
+    connection: Connection, plans: Plans, wanted: Filter
+) -> Page[NotificationView]:
+    """List notifications, the newest first."""
+    query = _narrowed(select(notifications), notifications.c, wanted)
+    rows, more = _page_of(connection, query, notifications.c.id, wanted)
+    return Page(tuple(notification_views(connection, plans, rows)), more)
+
+
+def notification_views(
+    connection: Connection, plans: Plans, rows: Sequence[RowMapping]
+) -> list[NotificationView]:
+    """Show notifications with their attempts."""
+    tries: dict[str, list[AttemptView]] = defaultdict(list)
+    query = (
+        select(attempts)
+        .where(attempts.c.notification_id.in_([row["id"] for row in rows]))
+        .order_by(attempts.c.number)
+    )
+    for row in connection.execute(query).mappings():
+        tries[row["notification_id"]].append(_struct(AttemptView, row))
+    methods = {
+        method.id: method.name for user in plans.users.values() for method in user.contact_methods
+    }
+    return [
+        NotificationView(
+            id=row["id"],
+            type=row["type"],
+            incident_id=row["incident_id"],
+            user=_person(plans, row["user_id"]),
+            contact_method=methods.get(row["contact_method_id"]),
+            channel=row["channel"],
+            reason=row["reason"],
+            due_at=row["due_at"],
+            sent_at=row["sent_at"],
+            state=row["state"],
+            attempts=tuple(tries[row["id"]]),
+        )
+        for row in rows
+    ]
+
+
+# -- deliveries ---------------------------------------------------------------------------------
+
+
+def delivery_page(connection: Connection, plans: Plans, wanted: Filter) -> Page[DeliveryView]:
+    """List deliveries, the newest first."""
+    query = _narrowed(select(deliveries), deliveries.c, wanted)
+    if wanted.q:
+        query = query.where(
+            or_(
+                deliveries.c.dedup_key.icontains(wanted.q, autoescape=True),
+                deliveries.c.id == wanted.q,
+                deliveries.c.reason.icontains(wanted.q, autoescape=True),
+            )
+        )
+    rows, more = _page_of(connection, query, deliveries.c.id, wanted)
+    return Page(tuple(_delivery_view(row, plans) for row in rows), more)
+
+
+def delivery(connection: Connection, plans: Plans, id_: str) -> DeliveryView | None:
+    """Show one delivery as in the list, or None."""
+    row = connection.execute(select(deliveries).where(deliveries.c.id == id_)).mappings().first()
+    return _delivery_view(row, plans) if row else None
+
+
+def delivery_detail(connection: Connection, plans: Plans, id_: str) -> DeliveryDetail | None:
+    """Show one delivery with its request, or None."""
+    query = (
+        select(deliveries, delivery_bodies.c.headers, delivery_bodies.c.body)
+        .join(delivery_bodies, delivery_bodies.c.delivery_id == deliveries.c.id)
+        .where(deliveries.c.id == id_)
+    )
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    headers: list[tuple[str, str]] = msgspec.json.decode(row["headers"], type=list[tuple[str, str]])
+    return DeliveryDetail(
+        **msgspec.structs.asdict(_delivery_view(row, plans)),
+        headers=tuple(
+            (name, "•••" if name.lower() in SECRET_HEADERS else value) for name, value in headers
+        ),
+        body=bytes(row["body"]).decode("utf-8", "replace"),
+        body_base64=base64.b64encode(row["body"]).decode(),
+    )
+
+
+def _delivery_view(row: RowMapping, plans: Plans) -> DeliveryView:
+    integration = plans.integrations.get(row["integration_id"])
+    plain = {name: row[name] for name in DeliveryView.__struct_fields__ if name != "integration"}
+    return DeliveryView(integration=Named(integration.name) if integration else None, **plain)
+
+
+# -- lists --------------------------------------------------------------------------------------
+
+
+def _narrowed(query: Select[Any], columns: Any, wanted: Filter) -> Select[Any]:
+    for name, values in wanted.equal:
+        column: ColumnElement[Any] = columns[name]
+        query = query.where(column == values[0] if len(values) == 1 else column.in_(values))
+    return query
+
+
+def _page_of(
+    connection: Connection, query: Select[Any], id_: ColumnElement[str], wanted: Filter
+) -> tuple[list[RowMapping], str | None]:
+    if wanted.cursor:
+        query = query.where(id_ < decode_cursor(wanted.cursor))
+    query = query.order_by(id_.desc()).limit(wanted.limit + 1)
+    rows = list(connection.execute(query).mappings())
+    shown = rows[: wanted.limit]
+    return shown, encode_cursor(shown[-1]["id"]) if len(rows) > wanted.limit else None

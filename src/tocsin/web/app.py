@@ -1,0 +1,245 @@
+"""The whole web edge: intake URLs straight to intake, everything else to the framework."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from litestar import Litestar, MediaType, Response, get
+from litestar.datastructures import State
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from sqlalchemy.exc import DBAPIError
+
+from tocsin import __version__
+from tocsin.core.dialect import Dialect
+from tocsin.store import inbox, jobs, views
+from tocsin.store.db import Database
+from tocsin.store.inbox import Arrival
+from tocsin.store.plans import PlansCache
+from tocsin.store.vault import Vault
+from tocsin.web.api import Back, build_router
+from tocsin.web.commit import GroupCommit
+from tocsin.web.intake import EventsFor, Intake, Outcome, Ports
+from tocsin.web.metrics import Metrics
+from tocsin.web.problems import problem
+from tocsin.work.manage import Office
+from tocsin.work.respond import Desk
+
+#: How often the configuration in memory is compared with the database's.
+_REFRESH_SECONDS = 0.5
+
+#: A worker that has not looked for work for so long is not well.
+_MAX_TICK_AGE = timedelta(seconds=30)
+
+#: Bodies of API requests.
+_API_BODY = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerHints:
+    """What the web edge knows of the worker of this process, if there is one."""
+
+    #: Something may be due: look now.
+    wake: Callable[[], None]
+    #: Return when deliveries were processed, or after so many seconds.
+    wait_processed: Callable[[float], Awaitable[None]]
+    ticked_at: Callable[[], datetime | None]
+
+
+class Web:
+    """The ASGI application, and what runs beside it."""
+
+    def __init__(
+        self,
+        database: Database,
+        plans: PlansCache,
+        vault: Vault,
+        dialects: Mapping[str, Dialect],
+        hints: WorkerHints | None,
+        *,
+        max_body: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Connect the parts; needs a running event loop."""
+        self._database = database
+        self._plans = plans
+        self._clock = clock
+        self._hints = hints
+        self._metrics = Metrics()
+        self._office = Office(database, plans, vault)
+        self._loop = asyncio.get_running_loop()
+        self._commit = GroupCommit(self._put, self._loop, self._wake)
+        self._intake = Intake(
+            Ports(
+                plans=plans,
+                dialects=dialects,
+                keep=self._commit.keep,
+                outcome=self._outcome,
+                events_for=self._events_for,
+                count=lambda name, result: self._metrics.intake.labels(name, result).inc(),
+                max_body=max_body,
+            ),
+            clock,
+        )
+        self._framework = self._build_framework()
+        self._refreshing = asyncio.create_task(self._refresh_forever())
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and self._intake.takes(scope["path"]):
+            began = time.perf_counter()
+            await self._intake(scope, receive, send)
+            self._metrics.intake_seconds.observe(time.perf_counter() - began)
+        else:
+            await self._framework(scope, receive, send)
+
+    async def close(self) -> None:
+        """Keep what was handed in, then end."""
+        self._refreshing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._refreshing
+        await asyncio.to_thread(self._commit.close)
+
+    def _wake(self) -> None:
+        if self._hints is not None:
+            self._hints.wake()
+
+    def _wake_from_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _put(self, arrivals: Sequence[Arrival]) -> list[str]:
+        """Keep arrivals; once more if the connection broke, for keeping twice keeps once."""
+        try:
+            return self._put_once(arrivals)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._put_once(arrivals)
+
+    def _put_once(self, arrivals: Sequence[Arrival]) -> list[str]:
+        with self._database.write(is_urgent=True) as connection:
+            return inbox.put(connection, arrivals)
+
+    async def _outcome(self, delivery_id: str, seconds: float) -> Outcome | None:
+        """Look for the outcome of a delivery until it is there or time is up."""
+        ends = time.monotonic() + seconds
+        while True:
+            found = await asyncio.to_thread(self._outcome_now, delivery_id)
+            left = ends - time.monotonic()
+            if found is not None or left <= 0:
+                return found
+            if self._hints is not None:
+                await self._hints.wait_processed(min(left, 0.1))
+            else:
+                await asyncio.sleep(min(left, 0.1))
+
+    def _outcome_now(self, delivery_id: str) -> Outcome | None:
+        with self._database.read() as connection:
+            found = views.delivery(connection, self._plans.current(connection), delivery_id)
+        if found is None or found.status == "accepted":
+            return None
+        return Outcome(outcome=found.outcome, incident_id=found.incident_id)
+
+    async def _events_for(self, key: str, service: str) -> EventsFor:
+        may_send, integration = await asyncio.to_thread(
+            self._office.events_integration, key, service, self._clock()
+        )
+        return EventsFor(may_send, integration)
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            # The database may be away: what was known goes on serving.
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(self._plans.refresh)
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+    # -- everything that is not intake
+
+    def _build_framework(self) -> Litestar:
+        back = Back(
+            desk=Desk(self._database, self._plans),
+            office=self._office,
+            clock=self._clock,
+            wake=self._wake_from_thread,
+        )
+        return build_framework(
+            State({"back": back, "office": self._office, "health": self}),
+        )
+
+    def readiness(self) -> dict[str, str]:
+        """Return what is not well, by name; empty when ready."""
+        wrong: dict[str, str] = {}
+        try:
+            with self._database.read() as connection:
+                self._plans.current(connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
+            wrong["database"] = type(error).__name__
+        if self._hints is not None:
+            ticked_at = self._hints.ticked_at()
+            if ticked_at is None or self._clock() - ticked_at > _MAX_TICK_AGE:
+                wrong["worker"] = "has not looked for work lately"
+        return wrong
+
+    def metrics(self) -> bytes:
+        """Return the metrics, with the gauges measured now."""
+        with self._database.read() as connection:
+            self._metrics.inbox_depth.set(inbox.waiting_count(connection))
+            minute_ago = self._clock() - timedelta(minutes=1)
+            self._metrics.overdue_jobs.set(jobs.overdue_count(connection, minute_ago))
+        return self._metrics.text()
+
+
+@get("/healthz", include_in_schema=False, sync_to_thread=False)
+def healthz() -> dict[str, str]:
+    """Say that the process lives."""
+    return {"status": "ok"}
+
+
+@get("/readyz", include_in_schema=False, sync_to_thread=True)
+def readyz(state: State) -> Response[dict[str, Any]]:
+    """Say whether it can work, and what is wrong if not."""
+    wrong = state.health.readiness()
+    answer = {"status": "not ready", "wrong": wrong} if wrong else {"status": "ready"}
+    return Response(answer, status_code=503 if wrong else 200)
+
+
+@get("/metrics", include_in_schema=False, sync_to_thread=True)
+def metrics(state: State) -> Response[bytes]:
+    """Give the numbers to Prometheus."""
+    return Response(state.health.metrics(), media_type="text/plain; version=0.0.4")
+
+
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+def openapi(state: State) -> Response[bytes]:
+    """Give the description of the API."""
+    return Response(state.openapi, media_type=MediaType.JSON)
+
+
+def build_framework(state: State) -> Litestar:
+    """Return the framework's part of the edge."""
+    app = Litestar(
+        route_handlers=[build_router(), healthz, readyz, metrics, openapi],
+        state=state,
+        logging_config=None,
+        exception_handlers={Exception: problem},
+        request_max_body_size=_API_BODY,
+        openapi_config=OpenAPIConfig(
+            title="Tocsin",
+            version=__version__,
+            description="Incidents, deliveries and notifications of a Tocsin installation.",
+            components=Components(
+                security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}
+            ),
+            path="/_openapi",
+            render_plugins=[],
+        ),
+    )
+    app.state.openapi = msgspec.json.format(msgspec.json.encode(app.openapi_schema.to_schema()))
+    return app

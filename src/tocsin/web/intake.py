@@ -1,0 +1,354 @@
+"""Intake: verify, keep, answer. Nothing else happens before the answer.
+
+A plain ASGI application with its own bounded reader: what frameworks do with hostile bodies is a
+500, and what they do with good ones costs more than keeping them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+import structlog
+
+from tocsin.core.body import Body, NotJson, read_body
+from tocsin.core.dialect import Dialect, identify, read
+from tocsin.core.event import event_errors
+from tocsin.core.model import DeliveryStatus, Integration, Verb
+from tocsin.store.db import new_id
+from tocsin.store.inbox import Arrival
+from tocsin.store.plans import PlansCache
+from tocsin.store.vault import key_hash
+from tocsin.web.reader import Gone, Hold, Reader, Receive, Scope, Unread
+from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, ApiKeyFor, Request
+from tocsin.web.signature import is_signed, signature_of
+from tocsin.web.styles import Kept, Refusal, accepted, style_of
+from tocsin.work.intake import dialect_for
+
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+log = structlog.get_logger("intake")
+
+#: A request that could not be kept within this is answered 503.
+_KEEP_SECONDS = 10.0
+
+#: The source whose bodies are Sentry's, with Sentry's signatures.
+_SENTRY = "sentry"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a delivery, for a sender that waits."""
+
+    outcome: str | None
+    incident_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsFor:
+    """An API key asked to send events to a service."""
+
+    #: None: nobody knows the key.
+    may_send: bool | None
+    #: None: there is no such service.
+    integration: Integration | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What intake asks of the rest of the program."""
+
+    plans: PlansCache
+    dialects: Mapping[str, Dialect]
+    #: Keep a request, durably; return the delivery that stands for it.
+    keep: Callable[[Arrival], Awaitable[str]]
+    #: Wait for a delivery's outcome for so many seconds; None if it was not processed in time.
+    outcome: Callable[[str, float], Awaitable[Outcome | None]]
+    #: What an API key may send to a service.
+    events_for: Callable[[str, str], Awaitable[EventsFor]]
+    #: Count a request by integration and result.
+    count: Callable[[str, str], None]
+    max_body: int
+
+
+class _Refused(Exception):
+    """The request is refused; with an integration, it is kept in the log with the reason."""
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        reason: str,
+        integration: Integration | None = None,
+        errors: list[str] | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.refusal = refusal
+        self.reason = reason
+        self.integration = integration
+        self.errors = errors or []
+
+    @property
+    def whole_reason(self) -> str:
+        """The reason with what exactly is wrong, as far as the log has room."""
+        return "; ".join(dict.fromkeys([self.reason, *self.errors]))[:500]
+
+
+class Intake:
+    """The ASGI application behind the intake URLs."""
+
+    def __init__(self, ports: Ports, clock: Callable[[], datetime]) -> None:
+        """Take what it needs."""
+        self._ports = ports
+        self._clock = clock
+        self._reader = Reader(ports.max_body)
+
+    def takes(self, path: str) -> bool:
+        """Whether this path is an intake URL."""
+        return style_of(path) is not None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        with self._reader.hold() as hold:
+            try:
+                status, answer, headers = await self._answer(scope, receive, hold)
+            except Gone:
+                return
+        await _send(send, status, answer, headers)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, hold: Hold
+    ) -> tuple[int, dict[str, Any], Headers]:
+        matched = style_of(scope["path"])
+        assert matched is not None
+        style, rest = matched
+        if scope["method"] != "POST":
+            return 405, style.refuse("this URL takes POST", []), [(b"allow", b"POST")]
+        try:
+            body = await self._reader.read(scope, receive, hold)
+        except Unread as error:
+            self._ports.count("-", str(error.status))
+            headers = _LATER if error.status == 503 else []
+            return error.status, style.refuse(error.reason, []), headers
+        request = Request(
+            style=style,
+            rest=unquote(rest),
+            query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
+            raw_headers=tuple(scope["headers"]),
+            body=body,
+            received_at=self._clock(),
+        )
+        try:
+            async with asyncio.timeout(_KEEP_SECONDS + MAX_WAIT):
+                status, answer = await self._take(request)
+        except _Refused as refused:
+            status = style.refused[refused.refusal]
+            await self._log_refused(request, refused, status)
+            return status, style.refuse(refused.reason, refused.errors), []
+        except Exception as error:  # noqa: BLE001 - not kept is 503, whatever the reason
+            log.warning("delivery not kept", error=f"{type(error).__name__}: {error}"[:300])
+            self._ports.count("-", "503")
+            reason = "this delivery could not be stored just now; send it again"
+            return 503, style.refuse(reason, []), _LATER
+        return status, answer, []
+
+    async def _take(self, request: Request) -> tuple[int, dict[str, Any]]:
+        """Look at a request in the order of refusal, keep it, and say so."""
+        integration, body = await self._integration(request)
+        is_verified = self._check(request, integration)
+        try:
+            body = body if body is not None else read_body(request.body)
+        except NotJson as error:
+            if not is_verified:
+                raise _Refused(Refusal.NOT_JSON, str(error), integration) from None
+            # Sentry sends once: what it signed is kept, whatever it is.
+            return await self._keep_unread(request, integration, str(error))
+        if integration.source != _SENTRY:
+            errors = event_errors(body, only_known_keys=request.style.name == "pagerduty")
+            if errors:
+                raise _Refused(Refusal.INVALID, errors[0], integration, errors)
+        return await self._keep(request, integration, body, is_verified=is_verified)
+
+    # -- the order of refusal
+
+    async def _integration(self, request: Request) -> tuple[Integration, Body | None]:
+        """Find whose key this is; the body comes too where the key was in it."""
+        style = request.style.name
+        try:
+            key, body = KEY_OF[style](request)
+        except NotJson as error:
+            raise _Refused(Refusal.NOT_JSON, str(error)) from None
+        if isinstance(key, ApiKeyFor):
+            return await self._events_integration(key), body
+        if not key:
+            raise _Refused(Refusal.NO_KEY, NO_KEY[style])
+        integration = await self._by_key(key)
+        if integration is None:
+            reason = "unknown key: copy the URL of the integration again"
+            raise _Refused(Refusal.UNKNOWN_KEY, reason)
+        if style in ("events", "pagerduty") and integration.source == _SENTRY:
+            reason = "this key belongs to a Sentry integration, which takes its webhooks at /in/"
+            raise _Refused(Refusal.UNKNOWN_KEY, reason)
+        if not integration.is_enabled:
+            reason = f"the integration {integration.name} is disabled"
+            raise _Refused(Refusal.DISABLED, reason, integration)
+        return integration, body
+
+    async def _by_key(self, key: str) -> Integration | None:
+        hashed = key_hash(key)
+        found = self._ports.plans.by_routing_key(hashed)
+        if found is None:
+            # It may have been made a moment ago, elsewhere.
+            await asyncio.to_thread(self._ports.plans.refresh, at_most_every=0.1)
+            found = self._ports.plans.by_routing_key(hashed)
+        return found
+
+    async def _events_integration(self, key: ApiKeyFor) -> Integration:
+        if not key.service:
+            raise _Refused(Refusal.INVALID, "with an API key, 'service_id' is needed")
+        found = await self._ports.events_for(key.api_key, key.service)
+        if found.may_send is None:
+            raise _Refused(Refusal.UNKNOWN_KEY, "unknown API key")
+        if not found.may_send:
+            raise _Refused(Refusal.FORBIDDEN, "this API key may not send events")
+        if found.integration is None:
+            raise _Refused(Refusal.INVALID, f"there is no service {key.service}")
+        return found.integration
+
+    def _check(self, request: Request, integration: Integration) -> bool:
+        """Check type, encoding and signature; return whether a signature was verified."""
+        kind = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
+        if request.style.needs_json_type and kind != "application/json":
+            reason = f"the content type is {kind or 'missing'}, not application/json"
+            raise _Refused(Refusal.CONTENT_TYPE, reason, integration)
+        if request.header(b"content-encoding") is not None:
+            reason = "the body is encoded: send it without Content-Encoding"
+            raise _Refused(Refusal.ENCODED, reason, integration)
+        if integration.source != _SENTRY or not integration.signing_secrets:
+            return False
+        signature = signature_of(request.raw_headers)
+        if is_signed(request.body, signature, integration.signing_secrets):
+            return True
+        reason = (
+            "the signature is wrong: is the Client Secret the one of this integration in Sentry?"
+            if signature is not None
+            else "there is no signature, and this integration has a signing secret"
+        )
+        raise _Refused(Refusal.SIGNATURE, reason, integration)
+
+    # -- keeping
+
+    async def _keep(
+        self, request: Request, integration: Integration, body: Body, *, is_verified: bool
+    ) -> tuple[int, dict[str, Any]]:
+        style = request.style
+        dialect = self._ports.dialects[dialect_for(integration, style.name)]
+        dedup_key, resolves = self._identify(request, dialect, body, integration)
+        arrival = _arrival(request, integration, DeliveryStatus.ACCEPTED, style.accepted)
+        arrival = replace(arrival, dedup_key=dedup_key)
+        if integration.is_replay_strict and is_verified:
+            digest = hashlib.sha256(request.body).hexdigest()
+            arrival = replace(arrival, body_key=f"sha256:{digest}")
+        stands = await self._hand_in(arrival)
+        self._ports.count(integration.name, "accepted" if stands == arrival.id else "repeated")
+        kept = Kept(
+            delivery_id=stands,
+            integration_id=integration.id,
+            received_at=request.received_at,
+            body=request.body,
+            dedup_key=dedup_key,
+            resolves=resolves,
+        )
+        seconds = max(style.waits, request.wait)
+        if seconds and (found := await self._ports.outcome(stands, seconds)):
+            kept = replace(
+                kept, outcome=found.outcome, incident_id=found.incident_id, was_awaited=True
+            )
+        return style.accepted, style.answer(kept)
+
+    def _identify(
+        self, request: Request, dialect: Dialect, body: Body, integration: Integration
+    ) -> tuple[str | None, bool]:
+        """Return the dedup key, and whether it resolves; no more of it than the answer tells."""
+        if not request.style.tells_more:
+            reading = identify(dialect, body, request.resource)
+            return (reading.dedup_key if reading else None), False
+        signal = read(dialect, body, request.resource, integration)
+        if signal is None:
+            return None, False
+        return signal.dedup_key, signal.verb is Verb.RESOLVE
+
+    async def _keep_unread(
+        self, request: Request, integration: Integration, reason: str
+    ) -> tuple[int, dict[str, Any]]:
+        style = request.style
+        arrival = _arrival(request, integration, DeliveryStatus.REJECTED, style.accepted)
+        stands = await self._hand_in(replace(arrival, reason=reason))
+        self._ports.count(integration.name, "unreadable")
+        kept = Kept(
+            delivery_id=stands,
+            integration_id=integration.id,
+            received_at=request.received_at,
+            body=b"",
+            dedup_key=None,
+            resolves=False,
+        )
+        return style.accepted, accepted(kept)
+
+    async def _log_refused(self, request: Request, refused: _Refused, status: int) -> None:
+        integration = refused.integration
+        self._ports.count(integration.name if integration else "-", "rejected")
+        if integration is None:
+            return
+        arrival = _arrival(request, integration, DeliveryStatus.REJECTED, status)
+        # Only an accepted delivery is the first of its key: this one has none.
+        arrival = replace(arrival, reason=refused.whole_reason, key=None)
+        try:
+            await self._hand_in(arrival)
+        except Exception as error:  # noqa: BLE001 - the refusal stands, logged or not
+            log.warning("refusal not kept", error=f"{type(error).__name__}: {error}"[:300])
+
+    async def _hand_in(self, arrival: Arrival) -> str:
+        async with asyncio.timeout(_KEEP_SECONDS):
+            return await self._ports.keep(arrival)
+
+
+#: With 503: when to try again.
+_LATER: Headers = [(b"retry-after", b"1")]
+
+
+async def _send(send: Send, status: int, answer: dict[str, Any], headers: Headers) -> None:
+    body = msgspec.json.encode(answer)
+    start = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _arrival(
+    request: Request, integration: Integration, status: DeliveryStatus, http_status: int
+) -> Arrival:
+    resource = request.resource
+    return Arrival(
+        id=new_id("del", request.received_at),
+        integration_id=integration.id,
+        received_at=request.received_at,
+        url_style=request.style.name,
+        resource=resource[:100] if resource else None,
+        status=status,
+        http_status=http_status,
+        reason=None,
+        dedup_key=None,
+        headers=request.kept_headers,
+        body=request.body,
+        key=request.idempotency_key,
+    )

@@ -1,0 +1,38 @@
+"""Counters for Prometheus (contract section 7). Labels are our own names, never a body's words."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """The numbers of one process."""
+
+    def __init__(self) -> None:
+        """Begin at nought, apart from any other registry."""
+        self._registry = CollectorRegistry()
+        self.intake = Counter(
+            "tocsin_intake",
+            "Requests at the intake URLs, by integration and result.",
+            ["integration", "result"],
+            registry=self._registry,
+        )
+        self.intake_seconds = Histogram(
+            "tocsin_intake_seconds",
+            "From the first byte of a request to its answer.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self._registry,
+        )
+        self.inbox_depth = Gauge(
+            "tocsin_inbox_depth", "Deliveries waiting to be processed.", registry=self._registry
+        )
+        self.overdue_jobs = Gauge(
+            "tocsin_overdue_jobs",
+            "Jobs due for more than a minute that nobody has taken.",
+            registry=self._registry,
+        )
+
+    def text(self) -> bytes:
+        """Return the exposition format."""
+        text: bytes = generate_latest(self._registry)
+        return text

@@ -1,0 +1,95 @@
+"""Errors of the API, as RFC 9457 problems: one table from what went wrong to what is answered."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, SerializationException
+
+from tocsin.core.body import NotJson
+from tocsin.core.incident import Refused
+from tocsin.store.views import BadCursor
+from tocsin.work.respond import NotFound
+
+log = structlog.get_logger("web")
+
+
+class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """RFC 9457: what went wrong, for programs and for people."""
+
+    title: str
+    status: int
+    detail: str = ""
+
+
+class Denied(HTTPException):
+    """Known, but not allowed."""
+
+    status_code = 403
+
+
+class Unknown(HTTPException):
+    """Not known: no key, or a wrong one."""
+
+    status_code = 401
+
+
+class Wrong(HTTPException):
+    """The request is wrong; the detail says how to make it right."""
+
+    status_code = 400
+
+
+#: What was raised to the status answered; its text is the detail. Others are 500, unexplained.
+STATUS_OF: dict[type[Exception], int] = {
+    NotFound: 404,
+    Refused: 409,
+    BadCursor: 400,
+    NotJson: 400,
+    SerializationException: 400,
+    msgspec.DecodeError: 400,
+    RecursionError: 400,
+    UnicodeDecodeError: 400,
+}
+
+#: Their own words would tell nothing, or too much.
+_PLAIN = {
+    SerializationException: "the body is not the JSON this operation takes",
+    RecursionError: "the body is nested too deep",
+    UnicodeDecodeError: "the request is not UTF-8",
+}
+
+
+def problem(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Answer for an error."""
+    if isinstance(error, HTTPException):
+        return _answer(error.status_code, _said(error), error.headers)
+    for kind, status in STATUS_OF.items():
+        if isinstance(error, kind):
+            return _answer(status, _PLAIN.get(kind, str(error)))
+    log.error("request failed", error=type(error).__name__, exc_info=error)
+    return _answer(500, "something went wrong here; it is in the log")
+
+
+def _said(error: HTTPException) -> str:
+    """Return the detail, with what exactly was wrong where the framework knows it."""
+    found = error.extra if isinstance(error.extra, list) else []
+    exact = [
+        f"{item.get('key', '')}: {item.get('message', '')}".lstrip(": ")
+        for item in found
+        if isinstance(item, dict)
+    ]
+    return "; ".join(exact) or error.detail
+
+
+def _answer(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[Problem]:
+    return Response(
+        Problem(title=HTTPStatus(status).phrase, status=status, detail=detail[:1000]),
+        status_code=status,
+        media_type="application/problem+json",
+        headers=dict(headers or {}),
+    )

@@ -1,0 +1,104 @@
+"""Read a request's body: of bounded size, in bounded time, within a bounded whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+Scope: TypeAlias = Any
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+
+#: A body must have arrived within this.
+_SECONDS = 10.0
+
+#: Bytes of all bodies held at once, read or waiting to be kept. Above: 503, never more memory.
+_MAX_HELD = 64 * 2**20
+
+
+class Unread(Exception):
+    """The body was not read to its end; the status says why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Gone(Exception):
+    """The client went away."""
+
+
+class Hold:
+    """The bytes of one request, counted against the whole until it is answered."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._bytes = 0
+
+    def add(self, count: int) -> None:
+        """Count more. Raises Unread if it is too much for all together."""
+        self._bytes += count
+        self._reader.held += count
+        if self._reader.held > _MAX_HELD:
+            raise Unread(503, "too much is arriving at once; send it again")
+
+    def release(self) -> None:
+        """Count them no more."""
+        self._reader.held -= self._bytes
+        self._bytes = 0
+
+
+class Reader:
+    """Reads bodies of at most ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """Give a hold for one request."""
+        held = Hold(self)
+        try:
+            yield held
+        finally:
+            held.release()
+
+    async def read(self, scope: Scope, receive: Receive, hold: Hold) -> bytes:
+        """Return the body. Raises Unread, Gone."""
+        chunks: list[bytes] = []
+        is_too_large = _announced(scope) > self._limit
+        size = 0
+        try:
+            async with asyncio.timeout(_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    chunk: bytes = message.get("body", b"")
+                    has_more = message.get("more_body", False)
+                    size += len(chunk)
+                    is_too_large = is_too_large or size > self._limit
+                    if not is_too_large:
+                        hold.add(len(chunk))
+                        chunks.append(chunk)
+                    # Of one too large some more is read and dropped: a client that still writes
+                    # would see its connection reset instead of the answer.
+                    if not has_more or size > 4 * self._limit:
+                        break
+        except TimeoutError:
+            if not is_too_large:
+                raise Unread(
+                    408, f"the body did not arrive within {_SECONDS:.0f} seconds"
+                ) from None
+        if is_too_large:
+            raise Unread(413, f"the body is larger than {self._limit} bytes")
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _announced(scope: Scope) -> int:
+    lengths = (value for name, value in scope["headers"] if name.lower() == b"content-length")
+    length = next(lengths, b"0")
+    return int(length[:18]) if length.isdigit() else 0

@@ -1,0 +1,137 @@
+"""A request at an intake URL, and the key in it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from tocsin.core.body import Body, read_body
+from tocsin.store.views import SECRET_HEADERS
+from tocsin.web.styles import Style
+
+#: The longest a sender may wait for the outcome (``Prefer: wait=N``), in seconds.
+MAX_WAIT = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What intake looks at."""
+
+    style: Style
+    #: What follows the style's path.
+    rest: str
+    query: Mapping[str, str]
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    received_at: datetime
+
+    def header(self, name: bytes) -> str | None:
+        """Return the first header of a lower-case name."""
+        found = (value for key, value in self.raw_headers if key.lower() == name)
+        value = next(found, None)
+        return None if value is None else value.decode("latin-1").strip()
+
+    @property
+    def resource(self) -> str | None:
+        """What Sentry says the body is about."""
+        return self.header(b"sentry-hook-resource")
+
+    @property
+    def kept_headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers as they are kept: keys of people and programs are not."""
+        named = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in self.raw_headers]
+        return tuple(
+            (name, "•••" if name.lower() in SECRET_HEADERS else value) for name, value in named
+        )
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """By what a repeat of this request is known: its key, else its id."""
+        for kind, name in (("key", b"idempotency-key"), ("request", b"request-id")):
+            value = self.header(name)
+            if value:
+                fits = len(value) <= 200 and value.isascii()
+                digest = hashlib.sha256(value.encode("latin-1")).hexdigest()
+                return f"{kind}:{value if fits else digest}"
+        return None
+
+    @property
+    def wait(self) -> float:
+        """Seconds the sender wants to wait for the outcome (RFC 7240)."""
+        found = re.search(r"(?:^|[,;\s])wait=([0-9]{1,4})", self.header(b"prefer") or "")
+        return min(float(found[1]), MAX_WAIT) if found else 0.0
+
+    @property
+    def bearer(self) -> str | None:
+        """The token of ``Authorization: Bearer``."""
+        scheme, _, key = (self.header(b"authorization") or "").partition(" ")
+        return (key.strip() or None) if scheme.lower() == "bearer" else None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyFor:
+    """An API key in place of a routing key, and the service it names."""
+
+    api_key: str
+    service: str | None
+
+
+#: A key, and the body where it had to be read to find the key.
+Found: TypeAlias = tuple[str | ApiKeyFor | None, Body | None]
+
+
+def _path_key(request: Request) -> Found:
+    return request.rest, None
+
+
+def _itoc360_key(request: Request) -> Found:
+    return request.query.get("token") or request.bearer, None
+
+
+def _opsknight_key(request: Request) -> Found:
+    return request.query.get("integrationId") or request.query.get("key"), None
+
+
+_TOKEN = re.compile(r'token\s+token="?([^"\s]+)"?', re.IGNORECASE)
+
+
+def _events_key(request: Request) -> Found:
+    token = _TOKEN.fullmatch(request.header(b"authorization") or "")
+    if token:
+        return token[1], None
+    if request.bearer is None:
+        return None, None
+    body = read_body(request.body)
+    service = body.get("service_id")
+    return ApiKeyFor(request.bearer, service if isinstance(service, str) else None), body
+
+
+def _pagerduty_key(request: Request) -> Found:
+    body = read_body(request.body)
+    key = body.get("routing_key")
+    return key if isinstance(key, str) else None, body
+
+
+#: Style to where its key is. Raises core.body.NotJson where the key is in a body that is not JSON.
+KEY_OF: Mapping[str, Callable[[Request], Found]] = {
+    "native": _path_key,
+    "navi": _path_key,
+    "itoc360": _itoc360_key,
+    "opsknight": _opsknight_key,
+    "events": _events_key,
+    "pagerduty": _pagerduty_key,
+}
+
+#: Style to what is said where there is no key.
+NO_KEY = {
+    "native": "the URL has no routing key",
+    "navi": "the URL has no token",
+    "itoc360": "there is no token: add ?token=… to the URL, or send Authorization: Bearer …",
+    "opsknight": "integrationId is missing from the URL",
+    "events": "send Authorization: Token token=… (or Bearer with an API key and service_id)",
+    "pagerduty": "'routing_key' is missing",
+}

@@ -1,0 +1,70 @@
+"""What the API takes; what it gives is in ``store/views.py``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from tocsin.core.model import Priority, Severity
+from tocsin.store.views import PersonView
+
+
+class _In(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What all bodies are: no unknown key."""
+
+
+class OpenIncident(_In, kw_only=True):
+    """Open an incident by hand."""
+
+    service: str
+    title: str
+    severity: Severity = Severity.ERROR
+    details: str = ""
+
+
+class Snooze(_In, kw_only=True):
+    """For a span (``1h``), or until an instant."""
+
+    for_: str | None = msgspec.field(name="for", default=None)
+    until: datetime | None = None
+
+
+class Escalate(_In, kw_only=True):
+    """The step (and round) the person saw, so that a second press skips none."""
+
+    step: int | None = None
+    round: int | None = None
+
+
+class Reassign(_In, kw_only=True):
+    """To a person (e-mail address) or to a policy (name)."""
+
+    user: str | None = None
+    policy: str | None = None
+
+
+class NoteText(_In, kw_only=True):
+    """A note for the timeline."""
+
+    text: str
+
+
+class SetPriority(_In, kw_only=True):
+    """A priority, or null for none."""
+
+    priority: Priority | None
+
+
+class Me(msgspec.Struct, kw_only=True):
+    """Who asks."""
+
+    name: str
+    role: str
+    user: PersonView | None
+
+
+class Replayed(msgspec.Struct, kw_only=True):
+    """The new delivery."""
+
+    delivery_id: str

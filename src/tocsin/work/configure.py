@@ -1,0 +1,540 @@
+"""Make the configuration match a file, all of it or nothing; and write it as such a file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table
+
+from tocsin.core.model import ContactMethod, Integration, Plans, Policy, Service, Team, User
+from tocsin.core.spans import format_span, parse_span
+from tocsin.store import setup
+from tocsin.store.db import Database
+from tocsin.store.plans import PlansCache, bump, load
+from tocsin.store.tables import escalation_policies, integrations, services, teams, users
+from tocsin.store.vault import Vault, new_key
+from tocsin.work.configfile import (
+    BadFile,
+    ContactMethodTable,
+    FallbackTable,
+    File,
+    IntegrationTable,
+    OverridesTable,
+    Path,
+    PolicyTable,
+    RuleTable,
+    ServiceTable,
+    Source,
+    StepTable,
+    TargetTable,
+    TeamTable,
+    UserTable,
+)
+
+#: How a secret is written where it must not be shown: ``stored:`` and the start of its digest.
+STORED = "stored:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One line of a plan."""
+
+    #: ``+``, ``~`` or ``-``.
+    sign: str
+    #: ``user``, ``service``, …
+    kind: str
+    name: str
+    #: What of it changes, secrets masked.
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What an apply did, or would do."""
+
+    changes: tuple[Change, ...]
+
+
+class Configurator:
+    """Reads and writes the configuration as a file."""
+
+    def __init__(self, database: Database, plans: PlansCache, vault: Vault) -> None:
+        """Take what it needs."""
+        self._database = database
+        self._plans = plans
+        self._vault = vault
+
+    def apply(self, file: File, source: Source, now: datetime, *, dry_run: bool) -> Applied:
+        """Make the configuration match; a dry run only says what would change. Raises BadFile."""
+
+        def work(connection: Connection) -> Applied:
+            if not dry_run:
+                setup.lock(connection)
+            plans = load(connection, self._vault)
+            now_file = self._file(connection, plans)
+            wanted = _completed(file, now_file, source)
+            changes = tuple(_changes(now_file, wanted))
+            if changes and not dry_run:
+                _Writer(connection, plans, self._vault, now).write(wanted, changes)
+                bump(connection)
+            return Applied(changes=changes)
+
+        if dry_run:
+            with self._database.read() as connection:
+                return work(connection)
+        return self._database.run(work)
+
+    def export(self) -> File:
+        """Return the configuration as a file, secrets as references."""
+        with self._database.read() as connection:
+            file = self._file(connection, self._plans.current(connection))
+        for user in file.users:
+            for method in user.contact_methods:
+                if method.secret is not None:
+                    method.secret = reference(method.secret)
+        for integration in file.integrations:
+            integration.routing_key = reference(integration.routing_key or "")
+            integration.signing_secrets = [reference(s) for s in integration.signing_secrets]
+        return file
+
+    def urls(self, public_url: str, name: str) -> list[str] | None:
+        """Return the intake URLs of an integration, or None if there is none of that name."""
+        with self._database.read() as connection:
+            plans = self._plans.current(connection)
+            keys = setup.routing_keys(connection, self._vault)
+        found = next((keys[i.id] for i in _living(plans.integrations) if i.name == name), None)
+        return None if found is None else [public_url + path.format(found) for path in _URL_PATHS]
+
+    def integration(self, name: str) -> tuple[Integration, str] | None:
+        """Return an integration and its routing key, or None."""
+        with self._database.read() as connection:
+            plans = self._plans.current(connection)
+            keys = setup.routing_keys(connection, self._vault)
+        found = next((i for i in _living(plans.integrations) if i.name == name), None)
+        return None if found is None else (found, keys[found.id])
+
+    def _file(self, connection: Connection, plans: Plans) -> File:
+        return current_file(plans, setup.routing_keys(connection, self._vault))
+
+
+_URL_PATHS = (
+    "/in/{}",
+    "/api/integrations/sentry?integrationId={}",
+    "/functions/v1/events?token={}",
+    "/v1/events/sentry/{}",
+)
+
+
+def reference(secret: str) -> str:
+    """Return how a stored secret is written in an exported file."""
+    return STORED + hashlib.sha256(secret.encode()).hexdigest()[:16]
+
+
+# -- from plans to a file -------------------------------------------------------------------------
+
+
+def _living(things: Mapping[str, Any]) -> list[Any]:
+    return sorted(
+        (thing for thing in things.values() if not thing.is_deleted), key=lambda one: one.name
+    )
+
+
+def current_file(plans: Plans, keys: Mapping[str, str]) -> File:
+    """Write the configuration as a file, with every secret in it."""
+    fallback = plans.users.get(plans.fallback_user_id or "")
+    return File(
+        users=[_user(user) for user in sorted(plans.users.values(), key=lambda one: one.email)],
+        teams=[_team(t, plans) for t in sorted(plans.teams.values(), key=lambda one: one.name)],
+        escalation_policies=[
+            _policy(policy, plans)
+            for policy in sorted(plans.policies.values(), key=lambda one: one.name)
+        ],
+        services=[_service(service, plans) for service in _living(plans.services)],
+        integrations=[
+            _integration(one, plans, keys[one.id]) for one in _living(plans.integrations)
+        ],
+        fallback=FallbackTable(user=fallback.email) if fallback else None,
+    )
+
+
+def _user(user: User) -> UserTable:
+    names = {method.id: method.name for method in user.contact_methods}
+    return UserTable(
+        email=user.email,
+        name=user.name,
+        role=user.role,
+        time_zone=user.time_zone,
+        contact_methods=[
+            ContactMethodTable(
+                name=method.name,
+                channel=method.channel,
+                address=method.address,
+                secret=method.secret,
+            )
+            for method in user.contact_methods
+        ],
+        notification_rules=[
+            RuleTable(
+                urgency=rule.urgency,
+                after=format_span(rule.after),
+                contact_method=names[rule.contact_method_id],
+            )
+            for rule in user.notification_rules
+        ],
+    )
+
+
+def _team(team: Team, plans: Plans) -> TeamTable:
+    members = (plans.users.get(id_) for id_ in team.member_ids)
+    return TeamTable(name=team.name, members=[user.email for user in members if user])
+
+
+def _policy(policy: Policy, plans: Plans) -> PolicyTable:
+    return PolicyTable(
+        name=policy.name,
+        repeat=policy.repeat,
+        steps=[
+            StepTable(
+                targets=[
+                    target_table
+                    for target in step.targets
+                    if (target_table := _target(target.kind, target.ids, plans))
+                ],
+                wait=format_span(step.wait),
+            )
+            for step in policy.steps
+        ],
+    )
+
+
+def _target(kind: str, ids: Sequence[str], plans: Plans) -> TargetTable | None:
+    if kind == "user":
+        user = plans.users.get(ids[0])
+        return TargetTable(user=user.email) if user else None
+    team = plans.teams.get(ids[0])
+    return TargetTable(team=team.name) if team else None
+
+
+def _span(span: timedelta | None) -> str | None:
+    return None if span is None else format_span(span)
+
+
+def _service(service: Service, plans: Plans) -> ServiceTable:
+    team = plans.teams.get(service.team_id or "")
+    policy = plans.policies.get(service.escalation_policy_id or "")
+    return ServiceTable(
+        name=service.name,
+        team=team.name if team else None,
+        escalation_policy=policy.name if policy else None,
+        urgency=dict(service.urgency),
+        acknowledge_timeout=_span(service.acknowledge_timeout),
+        reopen_window=_span(service.reopen_window),
+        auto_resolve_after=_span(service.auto_resolve_after),
+    )
+
+
+def _integration(one: Integration, plans: Plans, key: str) -> IntegrationTable:
+    def route(row: Any) -> dict[str, str | list[str]]:
+        lists = {
+            name: list(getattr(row, name))
+            for name in ("project", "environment", "level", "resource", "action", "title")
+            if getattr(row, name)
+        }
+        tags = {f"tag.{name}": list(values) for name, values in row.tags}
+        words = {
+            "service": plans.services[row.service_id].name if row.service_id else None,
+            "verb": row.verb and row.verb.value,
+        }
+        return lists | tags | {name: word for name, word in words.items() if word}
+
+    return IntegrationTable(
+        name=one.name,
+        service=plans.services[one.service_id].name,
+        source=one.source,
+        dialect=one.dialect,
+        routing_key=key,
+        signing_secrets=list(one.signing_secrets),
+        sentry_url=one.sentry_url,
+        enabled=one.is_enabled,
+        replay_protection="strict" if one.is_replay_strict else "off",
+        routes=[route(row) for row in one.routes],
+        overrides=OverridesTable(
+            action=dict(one.overrides.action),
+            severity=dict(one.overrides.severity),
+            priority=dict(one.overrides.priority),
+        ),
+    )
+
+
+# -- from two files to a plan ---------------------------------------------------------------------
+
+#: Sections in the order they are written: each names only what stands above it.
+SECTIONS = (
+    ("users", "user", "email"),
+    ("teams", "team", "name"),
+    ("escalation_policies", "escalation policy", "name"),
+    ("services", "service", "name"),
+    ("integrations", "integration", "name"),
+)
+
+_MASKED = frozenset({"routing_key", "signing_secrets", "contact_methods"})
+
+
+def _named(file: File, section: str, key: str) -> dict[str, msgspec.Struct]:
+    return {getattr(row, key): row for row in getattr(file, section)}
+
+
+def _completed(file: File, now_file: File, source: Source) -> File:
+    """Put in what a file may leave out or refer to: made keys and stored secrets."""
+    stored = {reference(secret): secret for secret in _secrets(now_file)}
+    findings: list[str] = []
+
+    def real(secret: str, path: Path) -> str:
+        if not secret.startswith(STORED):
+            return secret
+        if secret not in stored:
+            findings.append(source.at(path, f"{secret} is not stored here: write the secret"))
+        return stored.get(secret, secret)
+
+    keys = {row.name: row.routing_key for row in now_file.integrations}
+    taken: dict[str, str] = {}
+    for at, row in enumerate(file.integrations):
+        path: Path = ("integrations", at)
+        row.routing_key = real(
+            row.routing_key or keys.get(row.name) or new_key("rk"), (*path, "routing_key")
+        )
+        if row.routing_key in taken:
+            findings.append(
+                source.at((*path, "routing_key"), f"{taken[row.routing_key]} has this key already")
+            )
+        taken[row.routing_key] = row.name
+        row.signing_secrets = [
+            real(secret, (*path, "signing_secrets", number))
+            for number, secret in enumerate(row.signing_secrets)
+        ]
+    known = {
+        (user.email, method.name): method.secret
+        for user in now_file.users
+        for method in user.contact_methods
+    }
+    for at, user in enumerate(file.users):
+        for number, method in enumerate(user.contact_methods):
+            if method.channel == "webhook":
+                method.secret = real(
+                    method.secret or known.get((user.email, method.name)) or _webhook_secret(),
+                    ("users", at, "contact_methods", number, "secret"),
+                )
+    if findings:
+        raise BadFile(findings)
+    return file
+
+
+def _webhook_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def _secrets(file: File) -> Iterator[str]:
+    for integration in file.integrations:
+        yield integration.routing_key or ""
+        yield from integration.signing_secrets
+    for user in file.users:
+        yield from (method.secret for method in user.contact_methods if method.secret)
+
+
+def _changes(now_file: File, wanted: File) -> Iterator[Change]:
+    for section, kind, key in SECTIONS:
+        old, new = _named(now_file, section, key), _named(wanted, section, key)
+        for name, row in new.items():
+            if name not in old:
+                yield Change(sign="+", kind=kind, name=name)
+            elif old[name] != row:
+                yield Change(
+                    sign="~", kind=kind, name=name, details=tuple(_details(old[name], row))
+                )
+        for name in old:
+            if name not in new:
+                yield Change(sign="-", kind=kind, name=name)
+    if now_file.fallback != wanted.fallback:
+        before = now_file.fallback.user if now_file.fallback else "nobody"
+        after = wanted.fallback.user if wanted.fallback else "nobody"
+        yield Change(sign="~", kind="fallback", name=after, details=(f"user: {before} → {after}",))
+
+
+def _details(old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
+    for field in new.__struct_fields__:
+        before, after = getattr(old, field), getattr(new, field)
+        if before == after:
+            continue
+        if field in _MASKED or isinstance(after, list | dict | msgspec.Struct):
+            yield f"{field} changes"
+        else:
+            yield f"{field}: {before} → {after}"
+
+
+# -- from a plan to rows --------------------------------------------------------------------------
+
+
+class _Writer:
+    """Writes a checked file; ids are found by name."""
+
+    def __init__(self, connection: Connection, plans: Plans, vault: Vault, now: datetime) -> None:
+        self._connection = connection
+        self._vault = vault
+        self._now = now
+        self._ids: dict[str, dict[str, str]] = {
+            "users": {user.email: user.id for user in plans.users.values()},
+            "teams": {team.name: team.id for team in plans.teams.values()},
+            "escalation_policies": {p.name: p.id for p in plans.policies.values()},
+            "services": {service.name: service.id for service in _living(plans.services)},
+            "integrations": {one.name: one.id for one in _living(plans.integrations)},
+        }
+
+    def write(self, wanted: File, changes: Sequence[Change]) -> None:
+        """Write what changes: what goes first, for names and keys it frees may be taken again."""
+        signs = {(change.kind, change.name): change.sign for change in changes}
+        for section, kind, _ in reversed(SECTIONS):
+            for name, id_ in list(self._ids[section].items()):
+                if signs.get((kind, name)) == "-":
+                    setup.remove(self._connection, _TABLES[section][0], id_, self._now)
+                    del self._ids[section][name]
+        for section, kind, key in SECTIONS:
+            for row in getattr(wanted, section):
+                if (kind, getattr(row, key)) in signs:
+                    self._write(section, getattr(row, key), row)
+        user = wanted.fallback.user if wanted.fallback else None
+        setup.set_fallback(self._connection, self._ids["users"][user] if user else None)
+
+    def _write(self, section: str, name: str, row: Any) -> None:
+        table, prefix, values_of = _TABLES[section]
+        values = values_of(self, row)
+        known = self._ids[section].get(name)
+        if known is None:
+            known = setup.add(self._connection, table, prefix, values, self._now)
+            self._ids[section][name] = known
+        else:
+            setup.change(self._connection, table, known, values)
+        if isinstance(row, UserTable):
+            self._write_methods(known, row)
+        elif isinstance(row, TeamTable):
+            members = [self._ids["users"][email] for email in row.members]
+            setup.set_members(self._connection, known, members)
+
+    def _write_methods(self, user_id: str, row: UserTable) -> None:
+        methods = [
+            {
+                "name": method.name,
+                "channel": method.channel,
+                "address": method.address,
+                "secret_encrypted": self._vault.seal(method.secret) if method.secret else None,
+            }
+            for method in row.contact_methods
+        ]
+        ids = setup.set_contact_methods(self._connection, user_id, methods, self._now)
+        rules = [
+            {
+                "urgency": rule.urgency.value,
+                "after_seconds": _seconds(rule.after),
+                "contact_method_id": ids[rule.contact_method],
+            }
+            for rule in row.notification_rules
+        ]
+        setup.set_rules(self._connection, user_id, rules, self._now)
+
+    def user_values(self, row: UserTable) -> dict[str, Any]:
+        """Write a person."""
+        return {
+            "email": row.email,
+            "name": row.name,
+            "role": row.role.value,
+            "time_zone": row.time_zone,
+        }
+
+    def team_values(self, row: TeamTable) -> dict[str, Any]:
+        """Write a team."""
+        return {"name": row.name}
+
+    def policy_values(self, row: PolicyTable) -> dict[str, Any]:
+        """Write a policy, its targets by id."""
+        steps = [
+            {
+                "targets": [self._target(target) for target in step.targets],
+                "wait_seconds": _seconds(step.wait),
+            }
+            for step in row.steps
+        ]
+        return {"name": row.name, "repeat": row.repeat, "steps": steps}
+
+    def _target(self, target: TargetTable) -> dict[str, Any]:
+        if target.user is not None:
+            return {"kind": "user", "ids": [self._ids["users"][target.user]]}
+        return {"kind": "team", "ids": [self._ids["teams"][target.team or ""]]}
+
+    def service_values(self, row: ServiceTable) -> dict[str, Any]:
+        """Write a service."""
+        return {
+            "name": row.name,
+            "team_id": self._ids["teams"][row.team] if row.team else None,
+            "escalation_policy_id": (
+                self._ids["escalation_policies"][row.escalation_policy]
+                if row.escalation_policy
+                else None
+            ),
+            "urgency": {key: value.value for key, value in row.urgency.items()},
+            "acknowledge_timeout_seconds": _seconds(row.acknowledge_timeout),
+            "reopen_window_seconds": _seconds(row.reopen_window),
+            "auto_resolve_after_seconds": _seconds(row.auto_resolve_after),
+        }
+
+    def integration_values(self, row: IntegrationTable) -> dict[str, Any]:
+        """Write an integration, its routes' services by id."""
+        return {
+            "name": row.name,
+            "service_id": self._ids["services"][row.service],
+            "source": row.source,
+            "dialect": row.dialect,
+            **setup.routing_key_values(self._vault, row.routing_key or ""),
+            "signing_secrets_encrypted": self._vault.seal_all(row.signing_secrets),
+            "sentry_url": row.sentry_url,
+            "is_enabled": row.enabled,
+            "is_replay_strict": row.replay_protection == "strict",
+            "routes": [self._route(route) for route in row.routes],
+            "overrides": msgspec.to_builtins(
+                {name: getattr(row.overrides, name) for name in ("action", "severity", "priority")}
+            ),
+        }
+
+    def _route(self, route: Mapping[str, Any]) -> dict[str, Any]:
+        tags = {key[4:]: value for key, value in route.items() if key.startswith("tag.")}
+        plain = {
+            key: value
+            for key, value in route.items()
+            if not key.startswith("tag.") and key != "service"
+        }
+        service = route.get("service")
+        return plain | {
+            "tags": tags,
+            "service_id": self._ids["services"][service] if service else None,
+        }
+
+
+def _seconds(span: str | None) -> Any:
+    return None if span is None else int(parse_span(span).total_seconds())
+
+
+#: Section to its table, the prefix of its ids, and how a row of the file becomes one of the table.
+_TABLES: Mapping[str, tuple[Table, str, Callable[[_Writer, Any], dict[str, Any]]]] = {
+    "users": (users, "usr", _Writer.user_values),
+    "teams": (teams, "tea", _Writer.team_values),
+    "escalation_policies": (escalation_policies, "pol", _Writer.policy_values),
+    "services": (services, "svc", _Writer.service_values),
+    "integrations": (integrations, "int", _Writer.integration_values),
+}
+
+__all__ = ["Applied", "Change", "Configurator", "ContactMethod", "current_file", "reference"]

@@ -1,0 +1,190 @@
+"""Understand what waits in the inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from tocsin.core.body import Body, NotJson, read_body
+from tocsin.core.dialect import Dialect, read
+from tocsin.core.model import (
+    DeliveryOutcome,
+    DeliveryStatus,
+    Integration,
+    Plans,
+    Service,
+    Signal,
+    Verb,
+)
+from tocsin.core.triage import route, triage
+from tocsin.store import inbox
+from tocsin.store.casebook import AlertKey, Casebook
+from tocsin.store.db import Database
+from tocsin.store.inbox import Delivery, Fate
+from tocsin.store.plans import PlansCache
+from tocsin.work.batches import batch_or_each
+
+#: Deliveries understood in one transaction.
+BATCH = 200
+
+#: A delivery that fails so often is put where people can see it.
+MAX_ATTEMPTS = 3
+
+#: Which dialect the URL a delivery came in by implies.
+DIALECT_OF_STYLE: Mapping[str, str] = {
+    "native": "native",
+    "navi": "navi",
+    "itoc360": "itoc360",
+    "opsknight": "opsknight",
+    "events": "events",
+    "pagerduty": "events",
+}
+
+
+def dialect_for(integration: Integration, style: str) -> str:
+    """Return the name of the dialect: the source's own, else the chosen one, else the URL's."""
+    if integration.source == "events":
+        return "events"
+    return DIALECT_OF_STYLE[style] if integration.dialect == "auto" else integration.dialect
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    delivery: Delivery
+    signal: Signal
+    integration: Integration
+
+
+class Inbox:
+    """Works the inbox off, batch by batch."""
+
+    def __init__(
+        self, database: Database, plans: PlansCache, dialects: Mapping[str, Dialect]
+    ) -> None:
+        """Take what it needs."""
+        self._database = database
+        self._plans = plans
+        self._dialects = dialects
+
+    def work(self, now: datetime) -> int:
+        """Process one batch; return how many deliveries it had.
+
+        1. Take the oldest deliveries of some partitions.
+        2. Read each with its integration's dialect.
+        3. Decide each in order against alerts and incidents loaded at once.
+        4. Save all effects, and what became of each delivery, in the same transaction.
+
+        If one of them breaks the batch, nothing of it is saved and each is tried by itself; what
+        breaks again and again ends as ``failed``, in sight, and holds up nobody.
+        """
+
+        def batch(limit: int, taken: list[Delivery]) -> int:
+            return self._database.run(lambda connection: self._batch(connection, now, limit, taken))
+
+        return batch_or_each(batch, BATCH, self._fail)
+
+    def _fail(self, delivery: Delivery, error: Exception) -> None:
+        reason = f"could not be processed: {type(error).__name__}"
+        for_good = delivery.attempts + 1 >= MAX_ATTEMPTS
+        self._database.run(
+            lambda connection: inbox.fail(connection, delivery.id, reason, for_good=for_good)
+        )
+
+    def _batch(
+        self, connection: Connection, now: datetime, limit: int, taken: list[Delivery]
+    ) -> int:
+        taken[:] = inbox.claim(connection, limit)
+        if not taken:
+            return 0
+        plans = self._plans.current(connection)
+        fates: list[Fate] = []
+        readings: list[_Read] = []
+        for delivery in taken:
+            reading = self._read(delivery, plans, now)
+            if isinstance(reading, Fate):
+                fates.append(reading)
+            else:
+                readings.append(reading)
+        fates += _decide(connection, plans, readings, now)
+        inbox.finish(connection, fates)
+        return len(taken)
+
+    def _read(self, delivery: Delivery, plans: Plans, now: datetime) -> _Read | Fate:
+        integration = plans.integrations.get(delivery.integration_id)
+        if integration is None:
+            return _fate(delivery, now, DeliveryStatus.FAILED, reason="integration is gone")
+        try:
+            body: Body = read_body(delivery.body)
+        except NotJson as error:
+            return _fate(delivery, now, DeliveryStatus.REJECTED, reason=str(error))
+        dialect = self._dialects[dialect_for(integration, delivery.url_style)]
+        signal = read(dialect, body, delivery.resource, integration)
+        if signal is None:
+            fate = _fate(
+                delivery,
+                now,
+                DeliveryStatus.UNRECOGNISED,
+                reason=f"no shape of the {dialect.name} dialect fits this body",
+            )
+            return replace(fate, verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
+        return _Read(delivery, signal, integration)
+
+
+def _fate(
+    delivery: Delivery, now: datetime, status: DeliveryStatus, *, reason: str | None = None
+) -> Fate:
+    return Fate(
+        delivery_id=delivery.id,
+        status=status,
+        processed_at=now,
+        received_at=delivery.received_at,
+        resource=delivery.resource,
+        reason=reason,
+    )
+
+
+def _decide(
+    connection: Connection, plans: Plans, readings: Sequence[_Read], now: datetime
+) -> list[Fate]:
+    book = Casebook(connection, plans, now)
+    book.load_alerts(key for reading in readings if (key := _key(reading)) is not None)
+    fates = [_decide_one(book, plans, reading, now) for reading in readings]
+    book.save()
+    return fates
+
+
+def _key(reading: _Read) -> AlertKey | None:
+    key = reading.signal.dedup_key
+    return None if key is None else (reading.integration.id, key)
+
+
+def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> Fate:
+    delivery, signal, integration = reading.delivery, reading.signal, reading.integration
+    key = _key(reading)
+    alert = book.alert(key) if key else None
+    incident = book.incident(alert.incident_id) if alert else None
+    row = route(integration.routes, signal)
+    if row is not None and row.verb is not None:
+        signal = replace(signal, verb=row.verb)
+    service_id = (row.service_id if row else None) or integration.service_id
+    if incident is not None and incident.is_open:
+        service_id = incident.service_id
+    service: Service = plans.services[service_id]
+    decision = triage(signal, alert, incident, service, now)
+    incident_id = book.apply(
+        decision.effects,
+        alert_key=key,
+        incident_id=incident.id if incident is not None and incident.is_open else None,
+    )
+    return replace(
+        _fate(delivery, now, DeliveryStatus.PROCESSED),
+        resource=signal.resource,
+        action=signal.action,
+        verb=decision.verb,
+        outcome=decision.outcome,
+        incident_id=incident_id,
+        dedup_key=signal.dedup_key,
+    )

@@ -1,0 +1,188 @@
+"""What people do to incidents. Every action repeated changes nothing the second time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from tocsin.core import effects as fx
+from tocsin.core import incident as rules
+from tocsin.core.model import (
+    Actor,
+    EscalationState,
+    Incident,
+    IncidentStatus,
+    Plans,
+    Priority,
+    Severity,
+    Signal,
+    Verb,
+)
+from tocsin.core.notify import urgency
+from tocsin.core.text import clean
+from tocsin.store import views
+from tocsin.store.casebook import Casebook
+from tocsin.store.db import Database
+from tocsin.store.plans import PlansCache
+
+#: The longest text of a note.
+NOTE_LENGTH = 10_000
+
+
+class NotFound(LookupError):
+    """There is no such thing; the message names it."""
+
+
+#: Given an incident as it is, what shall happen to it.
+Decide = Callable[[Incident, Plans, datetime], Sequence[fx.Effect]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where people act on incidents."""
+
+    database: Database
+    plans: PlansCache
+
+    def act(self, reference: str, decide: Decide, now: datetime) -> str:
+        """Load the incident (by id or number), decide, save; return its id.
+
+        Raises NotFound, and core.incident.Refused where its state does not allow it.
+        """
+
+        def work(connection: Connection) -> str:
+            id_ = views.incident_id(connection, reference)
+            if id_ is None:
+                raise NotFound(f"there is no incident {reference}")
+            plans = self.plans.current(connection)
+            book = Casebook(connection, plans, now)
+            book.load_incidents([id_])
+            incident = book.incident(id_)
+            assert incident is not None
+            book.apply(decide(incident, plans, now), incident_id=id_)
+            book.save()
+            return id_
+
+        return self.database.run(work)
+
+    def open(
+        self,
+        service_id: str,
+        title: str,
+        severity: Severity,
+        details: str,
+        by: Actor,
+        now: datetime,
+    ) -> str:
+        """Open an incident by hand; return its id."""
+        signal = Signal(
+            resource="manual",
+            action=None,
+            verb=Verb.TRIGGER,
+            dedup_key=None,
+            title=clean(title),
+            severity=severity,
+            source=by.name,
+        )
+
+        def work(connection: Connection) -> str:
+            plans = self.plans.current(connection)
+            service = plans.services[service_id]
+            opened: list[fx.Effect] = [
+                fx.OpenIncident(
+                    text="opened by hand",
+                    by=by,
+                    signal=signal,
+                    service_id=service_id,
+                    urgency=urgency(service, severity, None),
+                    previous_incident_id=None,
+                ),
+                fx.LookAgainAt(at=now),
+            ]
+            if details:
+                opened.append(fx.Note(text=clean(details, NOTE_LENGTH), by=by))
+            if service.auto_resolve_after:
+                opened.append(fx.ResolveAt(at=now + service.auto_resolve_after))
+            book = Casebook(connection, plans, now)
+            id_ = book.apply(opened)
+            book.save()
+            assert id_ is not None
+            return id_
+
+        return self.database.run(work)
+
+
+def acknowledge(by: Actor) -> Decide:
+    """Take it."""
+    return lambda incident, plans, now: rules.acknowledge(
+        incident, by, plans.services.get(incident.service_id), now
+    )
+
+
+def resolve(by: Actor) -> Decide:
+    """End it."""
+    return lambda incident, _plans, _now: rules.resolve(incident, by)
+
+
+def snooze(by: Actor, until: datetime) -> Decide:
+    """Quiet it until a time."""
+    return lambda incident, _plans, _now: rules.snooze(incident, by, until)
+
+
+def note(by: Actor, text: str) -> Decide:
+    """Write something on its timeline."""
+    return lambda _incident, _plans, _now: (fx.Note(text=clean(text, NOTE_LENGTH), by=by),)
+
+
+def prioritise(by: Actor, priority: Priority | None) -> Decide:
+    """Say how much it matters."""
+    return lambda incident, plans, _now: rules.set_priority(
+        incident, by, priority, plans.services.get(incident.service_id)
+    )
+
+
+def reassign(by: Actor, *, user_id: str | None = None, policy_id: str | None = None) -> Decide:
+    """Give it to a person or to another policy: they are paged from the start."""
+
+    def decide(incident: Incident, plans: Plans, _now: datetime) -> Sequence[fx.Effect]:
+        _must_be_open(incident, "reassigned")
+        if (incident.assigned_user_id, incident.assigned_policy_id) == (user_id, policy_id):
+            return ()
+        to = plans.users[user_id].name if user_id else plans.policies[policy_id or ""].name
+        change = fx.Reassign(
+            text=f"reassigned to {to}", by=by, user_id=user_id, policy_id=policy_id
+        )
+        return (change, fx.CancelPages(), fx.Restart())
+
+    return decide
+
+
+def escalate(by: Actor, step: int | None, round_: int | None) -> Decide:
+    """Take the next step now.
+
+    ``step`` and ``round_`` name the step the person saw: a second press does not skip one.
+    """
+
+    def decide(incident: Incident, _plans: Plans, now: datetime) -> Sequence[fx.Effect]:
+        _must_be_open(incident, "escalated")
+        stand = incident.escalation
+        if step not in (None, stand.step) or round_ not in (None, stand.round):
+            raise rules.Refused(
+                f"step {step} is no longer the current one; it is step {stand.step}"
+                f" of round {stand.round}"
+            )
+        said = fx.Note(text="escalated by hand", by=by)
+        running = incident.status is IncidentStatus.TRIGGERED
+        if running and stand.state is EscalationState.RUNNING:
+            return (said, fx.LookAgainAt(at=now))
+        return (said, fx.Restart())
+
+    return decide
+
+
+def _must_be_open(incident: Incident, done: str) -> None:
+    if not incident.is_open:
+        raise rules.Refused(f"incident {incident.number} is resolved and cannot be {done}")

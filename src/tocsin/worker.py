@@ -1,0 +1,274 @@
+"""The edge where due work goes out: look what is due, do it, send, record.
+
+Polling is the truth; ``wake`` only makes it sooner. Everything that touches the database runs in
+threads, so that a slow query never holds up a send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from tocsin.channels.base import Channel
+from tocsin.core.dialect import Dialect
+from tocsin.core.retry import Outcome, Report
+from tocsin.store import inbox, jobs
+from tocsin.store.db import Database
+from tocsin.store.jobs import Kind
+from tocsin.store.plans import PlansCache
+from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
+from tocsin.work.escalate import ASK, Clockwork
+from tocsin.work.intake import Inbox
+from tocsin.work.sweep import Sweeper
+
+T = TypeVar("T")
+log = structlog.get_logger("worker")
+
+#: How long due work may wait to be seen when nothing wakes us.
+_POLL = timedelta(milliseconds=250)
+
+#: The wait after an error nobody expected (the database is away): it doubles up to the second.
+_PAUSE = (0.2, 5.0)
+
+#: Attempts under way at once: one hanging provider must leave room for the others.
+_SENDINGS = 200
+
+#: Attempts leased at once.
+_BATCH = 50
+
+#: The pump that reads the inbox, beside those that do one kind of job.
+_INBOX = "inbox"
+
+
+class Worker:
+    """Does everything that is due, as it comes due."""
+
+    def __init__(
+        self,
+        database: Database,
+        inbox_: Inbox,
+        clockwork: Clockwork,
+        outbox: Outbox,
+        sweeper: Sweeper,
+        channels: Mapping[str, Channel],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take what it needs; ``clock`` tells the time, pretended in tests."""
+        self._database = database
+        self._inbox = inbox_
+        self._clockwork = clockwork
+        self._outbox = outbox
+        self._sweeper = sweeper
+        self._channels = channels
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="worker")
+        self._awake = asyncio.Event()
+        self._due = {name: asyncio.Event() for name in (_INBOX, *Kind)}
+        self._sending: set[asyncio.Task[None]] = set()
+        self._made: list[Sent] = []
+        self._made_some = asyncio.Event()
+        self._processed = asyncio.Condition()
+        self.ticked_at: datetime | None = None
+
+    def wake(self) -> None:
+        """Something may be due: look now. Call it on the loop."""
+        self._awake.set()
+
+    async def wait_processed(self, seconds: float) -> None:
+        """Return when deliveries were processed here, or after so long."""
+        try:
+            async with asyncio.timeout(seconds), self._processed:
+                await self._processed.wait()
+        except TimeoutError:
+            pass
+
+    # -- real time
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop``; then let the attempts under way end."""
+        pumps: list[Awaitable[None]] = [
+            self._pump(_INBOX, self._work_inbox),
+            *(self._pump(kind, partial(self._work_jobs, kind)) for kind in ASK),
+            self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
+            self._pump(Kind.NOTIFY, self._begin_sendings),
+            self._record_forever(),
+            self._pulse(),
+        ]
+        tasks = [asyncio.ensure_future(pump) for pump in pumps]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=DEADLINE.total_seconds())
+        await self._record()
+        self._threads.shutdown()
+
+    async def _thread(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    async def _pulse(self) -> None:
+        """See what is due, and let the pump it concerns run."""
+        pause = _PAUSE[0]
+        while True:
+            try:
+                for name in await self._thread(self._look, self._clock()):
+                    self._due[name].set()
+                self.ticked_at = self._clock()
+                pause = _PAUSE[0]
+            except Exception as error:  # noqa: BLE001 - the database may be away; it will be back
+                log.warning("cannot see what is due", error=_line(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _PAUSE[1])
+            try:
+                async with asyncio.timeout(_POLL.total_seconds()):
+                    await self._awake.wait()
+            except TimeoutError:
+                pass
+            self._awake.clear()
+
+    def _look(self, now: datetime) -> list[str]:
+        with self._database.read() as connection:
+            due: list[str] = list(jobs.due_kinds(connection, now))
+            return [*due, _INBOX] if inbox.is_waiting(connection) else due
+
+    async def _pump(self, name: str, work: Callable[[], Awaitable[int]]) -> None:
+        """Whenever something is due, work until nothing is."""
+        pause = _PAUSE[0]
+        while True:
+            await self._due[name].wait()
+            self._due[name].clear()
+            try:
+                while await work():
+                    pass
+                pause = _PAUSE[0]
+            except Exception as error:  # noqa: BLE001 - one failure must not stop the pump
+                log.warning("work failed", work=name, error=_line(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _PAUSE[1])
+
+    async def _work_inbox(self) -> int:
+        done = await self._thread(self._inbox.work, self._clock())
+        if done:
+            self._due[Kind.ESCALATE].set()
+            self._due[Kind.NOTIFY].set()
+            async with self._processed:
+                self._processed.notify_all()
+        return done
+
+    async def _work_jobs(self, kind: Kind) -> int:
+        done = await self._thread(self._clockwork.work, kind, self._clock())
+        if done:
+            self._due[Kind.NOTIFY].set()
+            if kind is not Kind.ESCALATE:
+                self._due[Kind.ESCALATE].set()
+        return done
+
+    async def _begin_sendings(self) -> int:
+        free = _SENDINGS - len(self._sending)
+        if free <= 0:
+            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+            return 1
+        begun = await self._thread(self._outbox.begin, self._clock(), min(free, _BATCH))
+        for sending in begun:
+            task = asyncio.create_task(self._send_one(sending))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        return len(begun)
+
+    async def _send_one(self, sending: Sending) -> None:
+        self._made.append(await self._attempt(sending))
+        self._made_some.set()
+
+    async def _attempt(self, sending: Sending) -> Sent:
+        """Make one attempt within the deadline, whatever the channel does."""
+        method = sending.method
+        channel = self._channels.get(method.channel)
+        try:
+            if channel is None:
+                report = Report(outcome=Outcome.REFUSED, detail=f"no channel {method.channel}")
+            else:
+                async with asyncio.timeout(DEADLINE.total_seconds()):
+                    report = await channel.send(sending.message, method.address, method.secret)
+        except TimeoutError:
+            report = Report(
+                outcome=Outcome.RETRY, detail=f"no end within {DEADLINE.total_seconds():.0f} s"
+            )
+        except Exception as error:
+            log.exception("channel failed", channel=method.channel)
+            report = Report(outcome=Outcome.RETRY, detail=type(error).__name__)
+        log.info(
+            "attempt",
+            notification=sending.message.id,
+            channel=method.channel,
+            attempt=sending.attempt,
+            outcome=report.outcome.value,
+            detail=report.detail,
+        )
+        return Sent(sending=sending, report=report, at=self._clock())
+
+    async def _record_forever(self) -> None:
+        while True:
+            await self._made_some.wait()
+            self._made_some.clear()
+            await self._record()
+
+    async def _record(self) -> None:
+        """Write down the attempts made so far, as one group; keep them if that fails."""
+        made, self._made = self._made, []
+        if not made:
+            return
+        try:
+            await self._thread(self._outbox.finish, made)
+        except Exception as error:  # noqa: BLE001 - kept, and tried again with the next ones
+            log.warning("cannot record attempts", count=len(made), error=_line(error))
+            self._made = made + self._made
+            await asyncio.sleep(_PAUSE[0])
+            self._made_some.set()
+
+    # -- pretended time
+
+    async def run_due(self) -> None:
+        """Do all that is due by the clock, and what follows from it, until nothing is."""
+        while True:
+            now = self._clock()
+            done = self._inbox.work(now)
+            done += sum(self._clockwork.work(kind, now) for kind in ASK)
+            sendings = self._outbox.begin(now, _BATCH)
+            self._outbox.finish([await self._attempt(sending) for sending in sendings])
+            if not done and not sendings:
+                return
+
+
+def _line(error: Exception) -> str:
+    """Name an error in one line; the rest of a driver's message may quote the data."""
+    said = str(error).splitlines()
+    return f"{type(error).__name__}: {said[0] if said else ''}"[:300]
+
+
+def build_worker(
+    database: Database,
+    plans: PlansCache,
+    dialects: Mapping[str, Dialect],
+    channels: Mapping[str, Channel],
+    *,
+    public_url: str,
+    retention: timedelta,
+    clock: Callable[[], datetime],
+) -> Worker:
+    """Connect a worker's parts."""
+    return Worker(
+        database=database,
+        inbox_=Inbox(database, plans, dialects),
+        clockwork=Clockwork(database, plans),
+        outbox=Outbox(database, plans, public_url),
+        sweeper=Sweeper(database, retention),
+        channels=channels,
+        clock=clock,
+    )
