@@ -101,14 +101,21 @@ class Worker:
             self._pulse(),
         ]
         tasks = [asyncio.ensure_future(pump) for pump in pumps]
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        # A pump ends only by a bug. A worker with a part missing must not look alive: the process
+        # ends with the error, and whatever keeps it running starts it anew.
+        done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._sending:
             await asyncio.wait(self._sending, timeout=DEADLINE.total_seconds())
         await self._record()
-        self._threads.shutdown()
+        self.close()
+        for task in tasks:
+            if task in done:
+                task.result()
 
     async def _thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
@@ -183,7 +190,8 @@ class Worker:
         return len(begun)
 
     async def _send_one(self, sending: Sending) -> None:
-        self._made.append(await self._attempt(sending))
+        sent = await self._attempt(sending)
+        self._made.append(sent)
         self._made_some.set()
 
     async def _attempt(self, sending: Sending) -> Sent:
@@ -231,6 +239,10 @@ class Worker:
             self._made = made + self._made
             await asyncio.sleep(_PAUSE[0])
             self._made_some.set()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
 
     # -- pretended time
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+#: Longer ones mean a mistake, and would leave the calendar when added to a date.
+LONGEST = timedelta(days=3653)
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"([0-9]{1,9})([smhd])")
 
@@ -14,7 +17,10 @@ def parse_span(text: str) -> timedelta:
     match = _SPAN.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write 30s, 5m, 2h or 7d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    span = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if span > LONGEST:
+        raise ValueError(f"{text!r} is longer than ten years")
+    return span
 
 
 def format_span(span: timedelta) -> str:

@@ -73,17 +73,18 @@ class DialectTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 @cache
 def table(name: str) -> DialectTable:
     """Read a file as it stands, with what it extends laid under it. Raises BadDialect."""
-    text = files(__package__).joinpath(f"{name}.toml").read_text("utf-8")
-    document = tomllib.loads(text)
+    document = _document(name)
     base = document.get("extends")
     if base is not None:
-        document = _laid_over(
-            tomllib.loads(files(__package__).joinpath(f"{base}.toml").read_text("utf-8")), document
-        )
+        document = _laid_over(_document(base), document)
     try:
         return msgspec.convert(document, DialectTable)
     except msgspec.ValidationError as error:
         raise BadDialect(f"{name}.toml: {error}") from None
+
+
+def _document(name: str) -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text("utf-8"))
 
 
 def _laid_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

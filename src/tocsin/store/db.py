@@ -166,9 +166,26 @@ def _postgres_engine(url: str) -> Engine:
     )
 
 
+class _Ticker:
+    """Hands out ever higher numbers: milliseconds, and a count within each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def next(self, now: datetime) -> int:
+        """Return a number higher than any before, even if the clock was set back."""
+        with self._lock:
+            self._last = max(self._last + 1, int(now.timestamp() * 1000) << 16)
+            return self._last
+
+
+_ticker = _Ticker()
+
+
 def new_id(prefix: str, now: datetime) -> str:
-    """Return a new identifier; those made later sort later (to the millisecond)."""
-    return f"{prefix}_{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
+    """Return a new identifier; of those made by one process, later ones sort later."""
+    return f"{prefix}_{_ticker.next(now):016x}{secrets.token_hex(6)}"
 
 
 # -- many rows in one statement ------------------------------------------------------------------

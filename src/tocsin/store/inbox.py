@@ -238,13 +238,12 @@ def sweep(connection: Connection, before: datetime, keys_before: datetime, limit
     connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids)))
     columns = delivery_keys.c
     is_digest = columns.key.startswith("sha256:")
-    keys = list(
-        connection.execute(
-            select(columns.integration_id, columns.key)
-            .where(columns.received_at < keys_before, ~is_digest | (columns.received_at < before))
-            .limit(limit)
-        ).tuples()
+    old_keys = (
+        select(columns.integration_id, columns.key)
+        .where(columns.received_at < keys_before, ~is_digest | (columns.received_at < before))
+        .limit(limit)
     )
+    keys = [(row.integration_id, row.key) for row in connection.execute(old_keys)]
     connection.execute(
         delete(delivery_keys).where(tuple_(columns.integration_id, columns.key).in_(keys))
     )

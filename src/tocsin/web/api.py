@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from litestar import Controller, Request, Router, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from tocsin.core.access import Action
 from tocsin.core.model import (
@@ -44,8 +44,9 @@ from tocsin.work.respond import Desk, NotFound
 #: A filter that matches nothing: of a name that is nobody's.
 _NOBODY = ("-",)
 
-Limit = Annotated[int, Parameter(ge=1, le=views.MAX_LIMIT, description="Items of one page.")]
-Words = Annotated[str | None, Parameter(description="One value, or several with commas.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=views.MAX_LIMIT, description="Items of one page.")]
+Cursor = Annotated[str | None, QueryParameter(description="``next`` of the page before.")]
+Words = Annotated[str | None, QueryParameter(description="One value, or several with commas.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,13 @@ class IncidentController(Controller):
         severity: Words = None,
         urgency: Words = None,
         assignee: Annotated[
-            str | None, Parameter(description="An e-mail address: who has it.")
+            str | None, QueryParameter(description="An e-mail address: who has it.")
         ] = None,
         q: Annotated[
-            str | None, Parameter(description="Part of the title, or a dedup key.")
+            str | None, QueryParameter(description="Part of the title, or a dedup key.")
         ] = None,
         limit: Limit = 50,
-        cursor: str | None = None,
+        cursor: Cursor = None,
     ) -> Page[IncidentView]:
         """List incidents, the newest first."""
         back = _back(state)
@@ -127,7 +128,7 @@ class IncidentController(Controller):
 
     @post(opt={"action": Action.RESPOND}, sync_to_thread=True)
     def open_incident(
-        self, request: Request[Any, Any, State], state: State, data: schemas.OpenIncident
+        self, request: Request[Any, Any, State], state: State, data: JSONBody[schemas.OpenIncident]
     ) -> IncidentView:
         """Open an incident by hand."""
         back = _back(state)
@@ -149,7 +150,7 @@ class IncidentController(Controller):
         return _shown(back, id_)
 
     @get("/{reference:str}", opt={"action": Action.READ}, sync_to_thread=True)
-    def get_incident(self, state: State, reference: str) -> IncidentDetail:
+    def get_incident(self, state: State, reference: FromPath[str]) -> IncidentDetail:
         """Show one incident, by id or number, with its alerts, timeline and notifications."""
         back = _back(state)
         with back.desk.database.read() as connection:
@@ -162,7 +163,7 @@ class IncidentController(Controller):
     @post("/{reference:str}/acknowledge", opt={"action": Action.RESPOND}, sync_to_thread=True,
           status_code=200)  # fmt: skip
     def acknowledge(
-        self, request: Request[Any, Any, State], state: State, reference: str
+        self, request: Request[Any, Any, State], state: State, reference: FromPath[str]
     ) -> IncidentView:
         """Take it: escalation stops."""
         return _act(request, state, reference, respond.acknowledge)
@@ -170,7 +171,7 @@ class IncidentController(Controller):
     @post("/{reference:str}/resolve", opt={"action": Action.RESPOND}, sync_to_thread=True,
           status_code=200)  # fmt: skip
     def resolve(
-        self, request: Request[Any, Any, State], state: State, reference: str
+        self, request: Request[Any, Any, State], state: State, reference: FromPath[str]
     ) -> IncidentView:
         """End it."""
         return _act(request, state, reference, respond.resolve)
@@ -181,8 +182,8 @@ class IncidentController(Controller):
         self,
         request: Request[Any, Any, State],
         state: State,
-        reference: str,
-        data: schemas.Snooze,
+        reference: FromPath[str],
+        data: JSONBody[schemas.Snooze],
     ) -> IncidentView:
         """Quiet it for a while; then it triggers again."""
         until = _until(data, _back(state).clock())
@@ -194,8 +195,8 @@ class IncidentController(Controller):
         self,
         request: Request[Any, Any, State],
         state: State,
-        reference: str,
-        data: schemas.Escalate | None = None,
+        reference: FromPath[str],
+        data: JSONBody[schemas.Escalate | None] = None,
     ) -> IncidentView:
         """Take the next step now; 409 if the step named is no longer the current one."""
         seen = data or schemas.Escalate()
@@ -209,8 +210,8 @@ class IncidentController(Controller):
         self,
         request: Request[Any, Any, State],
         state: State,
-        reference: str,
-        data: schemas.Reassign,
+        reference: FromPath[str],
+        data: JSONBody[schemas.Reassign],
     ) -> IncidentView:
         """Give it to a person or to another policy."""
         plans = _back(state).desk.plans.refresh()
@@ -235,8 +236,8 @@ class IncidentController(Controller):
         self,
         request: Request[Any, Any, State],
         state: State,
-        reference: str,
-        data: schemas.NoteText,
+        reference: FromPath[str],
+        data: JSONBody[schemas.NoteText],
     ) -> IncidentView:
         """Write a note on its timeline."""
         if not data.text.strip():
@@ -251,8 +252,8 @@ class IncidentController(Controller):
         self,
         request: Request[Any, Any, State],
         state: State,
-        reference: str,
-        data: schemas.SetPriority,
+        reference: FromPath[str],
+        data: JSONBody[schemas.SetPriority],
     ) -> IncidentView:
         """Say how much it matters."""
         return _act(request, state, reference, lambda by: respond.prioritise(by, data.priority))
@@ -267,7 +268,7 @@ def _ids(things: Any, names: str | None) -> tuple[str, ...]:
     return found or _NOBODY
 
 
-def _until(data: schemas.Snooze, now: datetime) -> datetime:
+def _until(data: JSONBody[schemas.Snooze], now: datetime) -> datetime:
     if (data.for_ is None) == (data.until is None):
         raise Wrong('say for how long: {"for": "1h"}, or until when: {"until": "…"}')
     if data.until is not None:
@@ -316,10 +317,10 @@ class DeliveryController(Controller):
         status: Words = None,
         outcome: Words = None,
         q: Annotated[
-            str | None, Parameter(description="Part of the dedup key or reason, or an id.")
+            str | None, QueryParameter(description="Part of the dedup key or reason, or an id.")
         ] = None,
         limit: Limit = 50,
-        cursor: str | None = None,
+        cursor: Cursor = None,
     ) -> Page[DeliveryView]:
         """List deliveries, the newest first."""
         back = _back(state)
@@ -338,7 +339,7 @@ class DeliveryController(Controller):
             return views.delivery_page(connection, plans, wanted)
 
     @get("/{delivery_id:str}", opt={"action": Action.READ}, sync_to_thread=True)
-    def get_delivery(self, state: State, delivery_id: str) -> DeliveryDetail:
+    def get_delivery(self, state: State, delivery_id: FromPath[str]) -> DeliveryDetail:
         """Show one delivery with its headers (secrets masked) and body."""
         back = _back(state)
         with back.desk.database.read() as connection:
@@ -350,7 +351,7 @@ class DeliveryController(Controller):
 
     @post("/{delivery_id:str}/replay", opt={"action": Action.REPLAY}, sync_to_thread=True,
           status_code=202)  # fmt: skip
-    def replay(self, state: State, delivery_id: str) -> schemas.Replayed:
+    def replay(self, state: State, delivery_id: FromPath[str]) -> schemas.Replayed:
         """Feed a stored delivery in again, as a new one."""
         back = _back(state)
         new = back.office.replay(delivery_id, back.clock())
@@ -363,10 +364,10 @@ class DeliveryController(Controller):
 @get("/notifications", opt={"action": Action.READ}, sync_to_thread=True, tags=["notifications"])
 def list_notifications(
     state: State,
-    incident: Annotated[str | None, Parameter(description="An id or number.")] = None,
-    user: Annotated[str | None, Parameter(description="An e-mail address.")] = None,
+    incident: Annotated[str | None, QueryParameter(description="An id or number.")] = None,
+    user: Annotated[str | None, QueryParameter(description="An e-mail address.")] = None,
     limit: Limit = 50,
-    cursor: str | None = None,
+    cursor: Cursor = None,
 ) -> Page[NotificationView]:
     """List notifications with their attempts, the newest first."""
     back = _back(state)

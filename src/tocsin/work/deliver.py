@@ -33,8 +33,9 @@ from tocsin.store.jobs import Job, Kind
 from tocsin.store.notifications import Finished, Notification
 from tocsin.store.plans import PlansCache
 
-#: Longer than any attempt may take, so that nobody else takes over one that still runs.
-LEASE = timedelta(seconds=60)
+#: Twice as long as any attempt may take: nobody takes over one that still runs, and what a dead
+#: process left behind is soon somebody else's.
+LEASE = timedelta(seconds=20)
 
 #: One attempt, from the first byte to the last.
 DEADLINE = timedelta(seconds=10)

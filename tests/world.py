@@ -1,0 +1,302 @@
+"""The whole service in one process, on a pretend clock, with channels that only record.
+
+A scenario is a timeline: something is sent, time goes forward, and each message that went out is
+expected by the test, or the world fails when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import httpx2
+import msgspec
+
+from tests.builders import NOW
+from tocsin.channels.base import Channel, Message
+from tocsin.core.model import Role
+from tocsin.core.retry import Outcome, Report
+from tocsin.dialects import load_all
+from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
+from tocsin.store import jobs, views
+from tocsin.store.db import Database
+from tocsin.store.plans import PlansCache
+from tocsin.store.vault import Vault
+from tocsin.store.views import Filter, IncidentDetail
+from tocsin.web.app import Web, WorkerHints
+from tocsin.work.configfile import parse
+from tocsin.work.configure import Configurator
+from tocsin.work.manage import Office
+from tocsin.worker import Worker, build_worker
+
+BASE = "http://tocsin.test"
+KEY = "routing-key-of-the-world"
+
+#: Ann has two contact methods, the others one; every page has one way to go unless rules say more.
+PEOPLE = """
+users:
+  - email: ann@example.com
+    name: Ann
+    contact_methods:
+      - {name: hook, channel: webhook, address: "https://phones.example.com/ann"}
+      - {name: mail, channel: email, address: ann@example.com}
+  - email: bob@example.com
+    name: Bob
+    contact_methods:
+      - {name: hook, channel: webhook, address: "https://phones.example.com/bob"}
+  - email: cat@example.com
+    name: Cat
+    contact_methods:
+      - {name: hook, channel: webhook, address: "https://phones.example.com/cat"}
+teams:
+  - {name: payments, members: [bob@example.com, cat@example.com]}
+"""
+
+SERVICE = f"""
+services:
+  - {{name: checkout, team: payments, escalation_policy: default}}
+integrations:
+  - {{name: sentry, service: checkout, routing_key: {KEY}}}
+"""
+
+ONE_STEP = """
+escalation_policies:
+  - name: default
+    steps:
+      - {targets: [{user: ann@example.com}], wait: 5m}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that went out."""
+
+    who: str
+    channel: str
+    what: str
+    title: str
+    message: Message
+
+
+@dataclass(slots=True)
+class Recorder:
+    """A channel that records, and answers as it is told to."""
+
+    name: str
+    heard: list[Heard]
+    answers: list[Report] = field(default_factory=list)
+
+    async def send(self, message: Message, address: str, secret: str | None) -> Report:
+        """Take a message."""
+        document = msgspec.json.decode(message.document)
+        who = address.rpartition("/")[2].partition("@")[0]
+        what = message.type.partition(".")[2]
+        title = document["data"]["incident"]["title"]
+        report = (
+            self.answers.pop(0)
+            if self.answers
+            else Report(outcome=Outcome.DELIVERED, detail="recorded")
+        )
+        self.heard.append(Heard(who, self.name, what, title, message))
+        return report
+
+
+class World:
+    """One service, one clock."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        """Begin at ``NOW``, without any configuration."""
+        self.database = database
+        self.vault = vault
+        self.now = NOW
+        self.plans = PlansCache(database, vault)
+        self._heard: list[Heard] = []
+        self.recorders = {name: Recorder(name, self._heard) for name in ("webhook", "email")}
+        self._runner = asyncio.Runner()
+        self._web: Web
+        self._worker: Worker
+        self._client: httpx2.AsyncClient
+        self._numbers = itertools.count(1)
+        self._api_key = ""
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._runner.run(self._start())
+        office = Office(self.database, self.plans, self.vault)
+        self._api_key = office.create_api_key("world", Role.OWNER, self.now)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_exc: object) -> None:
+        """Stop; a message that nobody expected fails the test."""
+        self._runner.run(self._stop())
+        self._runner.close()
+        if kind is None:
+            unexpected = [f"{h.who} by {h.channel}: {h.what} {h.title!r}" for h in self._heard]
+            assert not unexpected, f"nobody expected {unexpected}"
+
+    async def _start(self) -> None:
+        dialects = load_all()
+        channels: dict[str, Channel] = dict(self.recorders)
+        self._worker = build_worker(
+            self.database,
+            self.plans,
+            dialects,
+            channels,
+            public_url=BASE,
+            retention=timedelta(days=90),
+            clock=lambda: self.now,
+        )
+        hints = WorkerHints(
+            wake=lambda: None, wait_processed=self._process, ticked_at=lambda: self.now
+        )
+        self._web = Web(
+            self.database,
+            self.plans,
+            self.vault,
+            dialects,
+            hints,
+            max_body=2 * 2**20,
+            clock=lambda: self.now,
+        )
+        transport = httpx2.ASGITransport(app=self._web)
+        self._client = httpx2.AsyncClient(transport=transport, base_url=BASE)
+
+    async def _process(self, _seconds: float) -> None:
+        await self._worker.run_due()
+
+    async def _stop(self) -> None:
+        await self._client.aclose()
+        await self._web.close()
+        self._worker.close()
+
+    # -- setting up
+
+    def configure(self, *texts: str) -> None:
+        """Apply a configuration file made of these parts."""
+        file, source = parse("\n".join(texts), "world.yaml")
+        Configurator(self.database, self.plans, self.vault).apply(
+            file, source, self.now, dry_run=False
+        )
+        self.plans.refresh()
+
+    # -- what comes in
+
+    def post(self, path: str, body: bytes | str, **headers: str) -> httpx2.Response:
+        """Send a request, then let everything happen that follows from it."""
+        content = body.encode() if isinstance(body, str) else body
+        named = {"content-type": "application/json"}
+        named |= {name.replace("_", "-"): value for name, value in headers.items()}
+        response = self._runner.run(self._client.post(path, content=content, headers=named))
+        self.settle()
+        return response
+
+    def send(self, hook: Webhook, path: str = f"/in/{KEY}", **headers: str) -> httpx2.Response:
+        """Send a webhook as Sentry does, then let everything happen that follows."""
+        named = headers_of(hook, None)
+        named.pop("Sentry-Hook-Signature", None)
+        response = self._runner.run(
+            self._client.post(path, content=hook.body, headers=named | headers)
+        )
+        self.settle()
+        return response
+
+    def sentry(self, event: str, id_: int = 1, path: str = f"/in/{KEY}", **issue: Any) -> None:
+        """Let Sentry say something of an issue: ``issue.created``, ``metric_alert.critical``."""
+        resource, _, action = event.partition(".")
+        hook = webhook(resource, action, Issue(id=str(id_), **{"title": "T", **issue}))
+        response = self.send(hook, path)
+        assert response.status_code < 300, response.text
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the API as its owner, then let everything happen; return the answer's JSON."""
+        response = self.call(method, path, body)
+        assert response.status_code < 300, response.text
+        return response.json()
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx2.Response:
+        """Call the API as its owner, then let everything happen."""
+        response = self._runner.run(
+            self._client.request(
+                method,
+                f"/api/v1{path}",
+                json=body,
+                headers={"authorization": f"Bearer {self._api_key}"},
+            )
+        )
+        self.settle()
+        return response
+
+    def raw(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Send any request at all."""
+        return self._runner.run(self._client.request(method, path, **options))
+
+    # -- time
+
+    def settle(self) -> None:
+        """Let everything happen that is due."""
+        self._runner.run(self._worker.run_due())
+
+    def forward(self, **span: float) -> None:
+        """Let time pass, stopping wherever something is due."""
+        target = self.now + timedelta(**span)
+        while (due := self._next_due()) is not None and due <= target:
+            self.now = max(due, self.now)
+            self.settle()
+        self.now = target
+        self.settle()
+
+    def jump(self, **span: float) -> None:
+        """Let time pass with nobody working: an outage. What is due then happens at once."""
+        self.now += timedelta(**span)
+        self.settle()
+
+    def _next_due(self) -> datetime | None:
+        with self.database.read() as connection:
+            return jobs.next_due(connection)
+
+    # -- what went out
+
+    def expect(self, who: str, channel: str = "webhook", what: str = "page") -> Heard:
+        """Expect that a message went out; it is then no longer unexpected."""
+        wanted = (who, channel, what)
+        found = next((h for h in self._heard if (h.who, h.channel, h.what) == wanted), None)
+        heard = [(h.who, h.channel, h.what) for h in self._heard]
+        assert found is not None, f"{who} heard no {what} by {channel}; out went {heard}"
+        self._heard.remove(found)
+        return found
+
+    def expect_nothing(self) -> None:
+        """Expect that nothing went out but what was expected already."""
+        assert not self._heard, [(h.who, h.channel, h.what) for h in self._heard]
+
+    def forget(self) -> None:
+        """Take all that went out as expected."""
+        self._heard.clear()
+
+    # -- how things stand
+
+    def incidents(self) -> list[IncidentDetail]:
+        """Return every incident, the oldest first."""
+        with self.database.read() as connection:
+            plans = self.plans.current(connection)
+            page = views.incident_page(connection, plans, Filter(limit=200))
+            return [
+                views.incident_detail(connection, plans, one.id) for one in reversed(page.items)
+            ]
+
+    def incident(self, number: int = 1) -> IncidentDetail:
+        """Return one incident."""
+        return next(one for one in self.incidents() if one.number == number)
+
+    def kinds(self, number: int = 1) -> list[str]:
+        """Return the kinds of an incident's timeline, in order."""
+        return [entry.kind for entry in self.incident(number).timeline]
+
+    def deliveries(self) -> list[views.DeliveryView]:
+        """Return every delivery, the oldest first."""
+        with self.database.read() as connection:
+            plans = self.plans.current(connection)
+            return list(reversed(views.delivery_page(connection, plans, Filter(limit=200)).items))
