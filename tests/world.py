@@ -27,6 +27,7 @@ from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
 from tocsin.store.views import Filter, IncidentDetail
 from tocsin.web.app import Web, WorkerHints
+from tocsin.web.metrics import Metrics
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
 from tocsin.work.manage import Office
@@ -158,6 +159,7 @@ class World:
             self.vault,
             dialects,
             hints,
+            Metrics(),
             max_body=2 * 2**20,
             clock=lambda: self.now,
         )

@@ -126,12 +126,14 @@ async def serve(
     from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415
     from tocsin.dialects import load_all  # noqa: PLC0415
     from tocsin.web.app import Web, WorkerHints  # noqa: PLC0415
+    from tocsin.web.metrics import Metrics  # noqa: PLC0415
     from tocsin.web.server import run_server  # noqa: PLC0415
     from tocsin.work.sweep import arm  # noqa: PLC0415
     from tocsin.worker import build_worker  # noqa: PLC0415
 
     settings = store.settings
     dialects = load_all()
+    metrics = Metrics()
     guard = Guard(settings.outbound_allow)
     async with guarded_client(guard) as http:
         outside = Outside(
@@ -146,6 +148,7 @@ async def serve(
             public_url=settings.public_url,
             retention=settings.retention,
             clock=now,
+            observe=metrics.attempted,
         )
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         if parts.web:
@@ -161,6 +164,7 @@ async def serve(
                 store.vault,
                 dialects,
                 hints if parts.worker else None,
+                metrics,
                 max_body=settings.max_body,
                 clock=now,
             )

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tocsin.channels.guard import IpNetwork
-from tocsin.core.spans import format_span, parse_span
+from tocsin.core.times import format_span, parse_span
 
 PREFIX = "TOCSIN_"
 

@@ -58,8 +58,9 @@ class Worker:
         sweeper: Sweeper,
         channels: Mapping[str, Channel],
         clock: Callable[[], datetime],
+        observe: Callable[[Sent], None],
     ) -> None:
-        """Take what it needs; ``clock`` tells the time, pretended in tests."""
+        """Take what it needs; ``clock`` tells the time, ``observe`` is told of each attempt."""
         self._database = database
         self._inbox = inbox_
         self._clockwork = clockwork
@@ -67,6 +68,7 @@ class Worker:
         self._sweeper = sweeper
         self._channels = channels
         self._clock = clock
+        self._observe = observe
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="worker")
         self._awake = asyncio.Event()
         self._due = {name: asyncio.Event() for name in (_INBOX, *Kind)}
@@ -219,7 +221,9 @@ class Worker:
             outcome=report.outcome.value,
             detail=report.detail,
         )
-        return Sent(sending=sending, report=report, at=self._clock())
+        sent = Sent(sending=sending, report=report, at=self._clock())
+        self._observe(sent)
+        return sent
 
     async def _record_forever(self) -> None:
         while True:
@@ -273,6 +277,7 @@ def build_worker(
     public_url: str,
     retention: timedelta,
     clock: Callable[[], datetime],
+    observe: Callable[[Sent], None] = lambda _sent: None,
 ) -> Worker:
     """Connect a worker's parts."""
     return Worker(
@@ -283,4 +288,5 @@ def build_worker(
         sweeper=Sweeper(database, retention),
         channels=channels,
         clock=clock,
+        observe=observe,
     )

@@ -27,5 +27,5 @@ def main() -> None:
         sentence = explain(error)
         if sentence is None:
             raise
-        print(f"tocsin: {sentence}", file=sys.stderr)
+        print(sentence, file=sys.stderr)
         sys.exit(1)

@@ -15,12 +15,15 @@ def explain(error: Exception) -> str | None:
     from tocsin.work.configfile import BadFile
     from tocsin.work.respond import NotFound
 
-    known = (BadSetting, AlreadyServed, Refused, NewerSchema, WrongKeys, BadFile, NotFound)
+    if isinstance(error, BadFile):
+        return str(error)  # each line begins with its place in the file
+    known = (BadSetting, AlreadyServed, Refused, NewerSchema, WrongKeys, NotFound)
     if isinstance(error, known):
-        return str(error)
+        return f"tocsin: {error}"
     if isinstance(error, OperationalError):
         said = " ".join(str(error.orig).split())
-        return f"the database does not answer: {said} (see TOCSIN_DATABASE_URL)"
+        return f"tocsin: the database does not answer: {said} (see TOCSIN_DATABASE_URL)"
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return f"tocsin: {said}"
     return None

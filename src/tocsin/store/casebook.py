@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select, tuple_, update
+from sqlalchemy import Connection, delete, exists, or_, select, tuple_, update
 
 from tocsin.core import effects as fx
 from tocsin.core.incident import evolve
@@ -33,6 +33,7 @@ from tocsin.store.incidents import alert_of, alert_row, entry, incident_of, inci
 from tocsin.store.jobs import Kind
 from tocsin.store.tables import (
     alerts,
+    attempts,
     incident_alerts,
     incident_assignees,
     incidents,
@@ -117,14 +118,18 @@ class Casebook:
         *,
         alert_key: AlertKey | None = None,
         incident_id: str | None = None,
+        arrived_at: datetime | None = None,
     ) -> str | None:
-        """Apply effects in order; return the incident they were about, if any."""
+        """Apply effects in order; return the incident they were about, if any.
+
+        ``arrived_at`` is when their cause came in, where that was before now.
+        """
         for effect in effects:
             if isinstance(effect, fx.SeeAlert | fx.CloseAlert):
                 assert alert_key is not None
                 self._touch_alert(alert_key, effect)
             elif isinstance(effect, fx.OpenIncident):
-                incident_id = self._open(alert_key, effect)
+                incident_id = self._open(alert_key, effect, arrived_at or self._now)
             elif incident_id is not None:
                 self._change(self._incidents[incident_id], effect)
             if isinstance(effect, fx.Said) and incident_id is not None and effect.text:
@@ -165,7 +170,7 @@ class Casebook:
             incident_id=None,
         )
 
-    def _open(self, key: AlertKey | None, effect: fx.OpenIncident) -> str:
+    def _open(self, key: AlertKey | None, effect: fx.OpenIncident, at: datetime) -> str:
         signal = effect.signal
         incident = Incident(
             id=new_id("inc", self._now),
@@ -186,7 +191,7 @@ class Casebook:
             escalation=Escalation(),
             assigned_user_id=None,
             assigned_policy_id=None,
-            triggered_at=self._now,
+            triggered_at=at,
         )
         self._incidents[incident.id] = incident
         self._new_incidents.add(incident.id)
@@ -381,7 +386,9 @@ class Casebook:
                 or_(
                     columns.state == NotificationState.SENT.value,
                     # On its way while we speak.
-                    (columns.state == NotificationState.PENDING.value) & (columns.attempts > 0),
+                    exists().where(
+                        attempts.c.notification_id == columns.id, attempts.c.finished_at.is_(None)
+                    ),
                 ),
             )
         ).all()

@@ -27,6 +27,16 @@ class Notification:
     state: NotificationState
     attempts: int
     created_at: datetime
+    due_at: datetime
+    cycle: int
+    round: int
+    step: int
+
+    @property
+    def is_first_page(self) -> bool:
+        """Whether it is of the very first step of its incident, and due at once."""
+        place = (self.cycle, self.round, self.step)
+        return place == (0, 0, 1) and self.due_at == self.created_at
 
 
 def load(connection: Connection, ids: Sequence[str]) -> dict[str, Notification]:

@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 MAX_LIMIT = 200
 
+#: An incident's number has no more.
+MAX_DIGITS = 18
+
 #: Headers that may hold a secret: their values are neither kept nor shown.
 SECRET_HEADERS = frozenset({
     "authorization", "cookie", "proxy-authorization", "x-api-key",
@@ -219,10 +222,12 @@ def decode_cursor(cursor: str) -> str:
 
 def incident_id(connection: Connection, reference: str) -> str | None:
     """Return the id of the incident that an id or a number names."""
-    column = incidents.c.number if reference.isdecimal() else incidents.c.id
-    value: str | int = reference
+    column: ColumnElement[Any] = incidents.c.id
+    value: str | int = reference.replace("\0", "")
     if reference.isdecimal():
-        value = int(reference[:18])
+        if len(reference) > MAX_DIGITS:
+            return None
+        column, value = incidents.c.number, int(reference)
     found: str | None = connection.scalar(select(incidents.c.id).where(column == value))
     return found
 
@@ -246,7 +251,7 @@ def incident_page(
         )
     if wanted.cursor:
         before = decode_cursor(wanted.cursor)
-        if not before.isdecimal():
+        if not before.isdecimal() or len(before) > MAX_DIGITS:
             raise BadCursor("this cursor is not one we gave: use `next` of the page before")
         query = query.where(incidents.c.number < int(before))
     query = query.order_by(incidents.c.number.desc()).limit(wanted.limit + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, Router, get, post
@@ -21,7 +21,7 @@ from tocsin.core.model import (
     Severity,
     Urgency,
 )
-from tocsin.core.spans import parse_span
+from tocsin.core.times import parse_instant, parse_span
 from tocsin.store import views
 from tocsin.store.people import ApiKey
 from tocsin.store.views import (
@@ -271,15 +271,10 @@ def _ids(things: Any, names: str | None) -> tuple[str, ...]:
 def _until(data: JSONBody[schemas.Snooze], now: datetime) -> datetime:
     if (data.for_ is None) == (data.until is None):
         raise Wrong('say for how long: {"for": "1h"}, or until when: {"until": "…"}')
-    if data.until is not None:
-        if data.until.tzinfo is None:
-            raise Wrong("until: an instant needs an offset, as in 2026-01-05T09:00:00Z")
-        until = data.until.astimezone(UTC)
-    else:
-        try:
-            until = now + parse_span(data.for_ or "")
-        except (ValueError, OverflowError) as error:
-            raise Wrong(f"for: {error}") from None
+    try:
+        until = parse_instant(data.until) if data.until else now + parse_span(data.for_ or "")
+    except (ValueError, OverflowError) as error:
+        raise Wrong(str(error)) from None
     if until <= now:
         raise Wrong("a snooze ends in the future")
     return until

@@ -28,7 +28,8 @@ from tocsin.web.api import Back, build_router
 from tocsin.web.commit import GroupCommit
 from tocsin.web.intake import EventsFor, Intake, Outcome, Ports
 from tocsin.web.metrics import Metrics
-from tocsin.web.problems import problem
+from tocsin.web.problems import problem, refuse
+from tocsin.web.reader import Gone, Reader, Unread
 from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
 
@@ -38,8 +39,10 @@ _REFRESH_SECONDS = 0.5
 #: A worker that has not looked for work for so long is not well.
 _MAX_TICK_AGE = timedelta(seconds=30)
 
-#: Bodies of API requests.
+#: The largest body of an API request.
 _API_BODY = 2**20
+
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class Web:
         vault: Vault,
         dialects: Mapping[str, Dialect],
         hints: WorkerHints | None,
+        metrics: Metrics,
         *,
         max_body: int,
         clock: Callable[[], datetime],
@@ -72,7 +76,7 @@ class Web:
         self._plans = plans
         self._clock = clock
         self._hints = hints
-        self._metrics = Metrics()
+        self._metrics = metrics
         self._office = Office(database, plans, vault)
         self._loop = asyncio.get_running_loop()
         self._commit = GroupCommit(self._put, self._loop, self._wake)
@@ -88,17 +92,38 @@ class Web:
             ),
             clock,
         )
+        self._reader = Reader(_API_BODY)
         self._framework = self._build_framework()
         self._refreshing = asyncio.create_task(self._refresh_forever())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and self._intake.takes(scope["path"]):
+        if scope["type"] != "http":
+            await self._framework(scope, receive, send)
+        elif self._intake.takes(scope["path"]):
             began = time.perf_counter()
             await self._intake(scope, receive, send)
             self._metrics.intake_seconds.observe(time.perf_counter() - began)
-        else:
+        elif scope["method"] in _WITHOUT_BODY:
             await self._framework(scope, receive, send)
+        else:
+            await self._with_body(scope, receive, send)
+
+    async def _with_body(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let the framework answer a request whose body was read within our own bounds."""
+        with self._reader.hold() as hold:
+            try:
+                body = await self._reader.read(scope, receive, hold)
+            except Gone:
+                return
+            except Unread as error:
+                await refuse(send, error.status, error.reason)
+                return
+
+            async def whole() -> Any:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            await self._framework(scope, whole, send)
 
     async def close(self) -> None:
         """Keep what was handed in, then end."""
@@ -229,7 +254,7 @@ def build_framework(state: State) -> Litestar:
         state=state,
         logging_config=None,
         exception_handlers={Exception: problem},
-        request_max_body_size=_API_BODY,
+        request_max_body_size=None,
         openapi_config=OpenAPIConfig(
             title="Tocsin",
             version=__version__,

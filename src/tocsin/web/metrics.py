@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from tocsin.core.retry import Outcome
+from tocsin.work.deliver import Sent
+
 
 class Metrics:
     """The numbers of one process."""
@@ -31,6 +34,28 @@ class Metrics:
             "Jobs due for more than a minute that nobody has taken.",
             registry=self._registry,
         )
+
+        self._notifications = Counter(
+            "tocsin_notifications",
+            "Attempts to hand notifications over, by channel and result.",
+            ["channel", "result"],
+            registry=self._registry,
+        )
+        self._page_seconds = Histogram(
+            "tocsin_page_seconds",
+            "From a webhook's arrival to its first page handed to the provider.",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+            registry=self._registry,
+        )
+
+    def attempted(self, sent: Sent) -> None:
+        """Count an attempt; time the first page of an incident."""
+        outcome = sent.report.outcome
+        self._notifications.labels(sent.sending.method.channel, outcome.value).inc()
+        if outcome is Outcome.DELIVERED and sent.sending.is_first_page:
+            self._page_seconds.observe(
+                (sent.at - sent.sending.incident.triggered_at).total_seconds()
+            )
 
     def text(self) -> bytes:
         """Return the exposition format."""

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException
+from sqlalchemy.exc import DataError
 
 from tocsin.core.body import NotJson
 from tocsin.core.incident import Refused
@@ -54,6 +55,8 @@ STATUS_OF: dict[type[Exception], int] = {
     msgspec.DecodeError: 400,
     RecursionError: 400,
     UnicodeDecodeError: 400,
+    # PostgreSQL refuses NUL in any text.
+    DataError: 400,
 }
 
 #: Their own words would tell nothing, or too much.
@@ -61,6 +64,7 @@ _PLAIN = {
     SerializationException: "the body is not the JSON this operation takes",
     RecursionError: "the body is nested too deep",
     UnicodeDecodeError: "the request is not UTF-8",
+    DataError: "the request holds characters that nothing here has",
 }
 
 
@@ -73,6 +77,19 @@ def problem(_request: Request[Any, Any, Any], error: Exception) -> Response[Prob
             return _answer(status, _PLAIN.get(kind, str(error)))
     log.error("request failed", error=type(error).__name__, exc_info=error)
     return _answer(500, "something went wrong here; it is in the log")
+
+
+async def refuse(send: Any, status: int, reason: str) -> None:
+    """Answer a request that the framework never sees."""
+    body = msgspec.json.encode(
+        Problem(title=HTTPStatus(status).phrase, status=status, detail=reason)
+    )
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _said(error: HTTPException) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
 from tocsin.core.model import Priority, Severity
@@ -27,7 +25,7 @@ class Snooze(_In, kw_only=True):
     """For a span (``1h``), or until an instant."""
 
     for_: str | None = msgspec.field(name="for", default=None)
-    until: datetime | None = None
+    until: str | None = None
 
 
 class Escalate(_In, kw_only=True):

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Table
 
 from tocsin.core.model import ContactMethod, Integration, Plans, Policy, Service, Team, User
-from tocsin.core.spans import format_span, parse_span
+from tocsin.core.times import format_span, parse_span
 from tocsin.store import setup
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, bump, load

@@ -51,6 +51,7 @@ class Sending:
     method: ContactMethod
     attempt: int
     message: Message
+    is_first_page: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,7 @@ class Outbox:
             user=user,
             method=method,
             attempt=one.attempts + 1,
+            is_first_page=one.is_first_page,
             message=Message(
                 id=one.id,
                 type=one.type,

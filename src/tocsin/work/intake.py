@@ -8,18 +8,20 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from tocsin.core import effects as fx
 from tocsin.core.body import Body, NotJson, read_body
 from tocsin.core.dialect import Dialect, read
 from tocsin.core.model import (
     DeliveryOutcome,
     DeliveryStatus,
+    Incident,
     Integration,
     Plans,
     Service,
     Signal,
     Verb,
 )
-from tocsin.core.triage import route, triage
+from tocsin.core.triage import Decision, route, triage
 from tocsin.store import inbox
 from tocsin.store.casebook import AlertKey, Casebook
 from tocsin.store.db import Database
@@ -177,7 +179,8 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
     incident_id = book.apply(
         decision.effects,
         alert_key=key,
-        incident_id=incident.id if incident is not None and incident.is_open else None,
+        incident_id=incident.id if incident is not None and _goes_on(incident, decision) else None,
+        arrived_at=delivery.received_at,
     )
     return replace(
         _fate(delivery, now, DeliveryStatus.PROCESSED),
@@ -188,3 +191,8 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
         incident_id=incident_id,
         dedup_key=signal.dedup_key,
     )
+
+
+def _goes_on(incident: Incident, decision: Decision) -> bool:
+    """Whether the effects are about this incident, and not about one they open."""
+    return incident.is_open or any(isinstance(effect, fx.Reopen) for effect in decision.effects)

@@ -1,9 +1,9 @@
-"""Spans of time as people write them: ``30s``, ``5m``, ``2h``, ``7d``."""
+"""Spans and instants as people and programs write them."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 #: Longer ones mean a mistake, and would leave the calendar when added to a date.
 LONGEST = timedelta(days=3653)
@@ -28,3 +28,19 @@ def format_span(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0 and (seconds or unit == "s"))
     return f"{seconds // _UNITS[unit]}{unit}"
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 instant, seconds optional, and return it in UTC.
+
+    Raises ValueError with a sentence that says how to write one.
+    """
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ValueError(
+            f"{text!r} is not an instant: write 2026-01-05T09:00:00Z, with Z or an offset"
+        )
+    return at.astimezone(UTC)

@@ -1,14 +1,14 @@
-"""Spans of time as people write them."""
+"""Spans and instants as people and programs write them."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.core.spans import format_span, parse_span
+from tocsin.core.times import format_span, parse_instant, parse_span
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,22 @@ def test_a_span_longer_than_ten_years_is_a_mistake():
 def test_a_written_span_is_read_back(seconds: int):
     span = timedelta(seconds=seconds)
     assert parse_span(format_span(span)) == span
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-05T09:00:00Z",
+        "2026-01-05T09:00Z",
+        "2026-01-05T10:00+01:00",
+        "2026-01-05 09:00:00.000+00:00",
+    ],
+)
+def test_an_instant_is_read_with_seconds_or_without(text: str):
+    assert parse_instant(text) == datetime(2026, 1, 5, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "2026-01-05", "2026-01-05T09:00", "1767603600"])
+def test_an_instant_without_an_offset_is_none(text: str):
+    with pytest.raises(ValueError, match="with Z or an offset"):
+        parse_instant(text)
