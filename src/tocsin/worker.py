@@ -7,6 +7,7 @@ threads, so that a slow query never holds up a send.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -30,8 +31,17 @@ from tocsin.work.sweep import Sweeper
 T = TypeVar("T")
 log = structlog.get_logger("worker")
 
-#: How long due work may wait to be seen when nothing wakes us.
+#: How long due work may wait to be seen when nothing wakes us, and how often we look at most.
 _POLL = timedelta(milliseconds=250)
+_AT_MOST = 0.01
+_BUSY_AT_MOST = 0.1
+
+#: While requests come in, batches are small and between them there is a pause, so many times as
+#: long as the batch took: a webhook that is not taken at once is lost, one that waits is not.
+_BATCH = 200
+_BUSY_BATCH = 25
+_BUSY_PAUSE = 4.0
+_LONGEST_PAUSE = 0.5
 
 #: The wait after an error nobody expected (the database is away): it doubles up to the second.
 _PAUSE = (0.2, 5.0)
@@ -40,7 +50,7 @@ _PAUSE = (0.2, 5.0)
 _SENDINGS = 200
 
 #: Attempts leased at once.
-_BATCH = 50
+_LEASED = 50
 
 #: The pump that reads the inbox, beside those that do one kind of job.
 _INBOX = "inbox"
@@ -69,6 +79,7 @@ class Worker:
         self._channels = channels
         self._clock = clock
         self._observe = observe
+        self._is_busy: Callable[[], bool] = lambda: False
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="worker")
         self._awake = asyncio.Event()
         self._due = {name: asyncio.Event() for name in (_INBOX, *Kind)}
@@ -77,6 +88,10 @@ class Worker:
         self._made_some = asyncio.Event()
         self._processed = asyncio.Condition()
         self.ticked_at: datetime | None = None
+
+    def yield_to(self, is_busy: Callable[[], bool]) -> None:
+        """Go slow while ``is_busy``."""
+        self._is_busy = is_busy
 
     def wake(self) -> None:
         """Something may be due: look now. Call it on the loop."""
@@ -135,6 +150,7 @@ class Worker:
                 log.warning("cannot see what is due", error=_line(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _PAUSE[1])
+            await asyncio.sleep(_BUSY_AT_MOST if self._is_busy() else _AT_MOST)
             try:
                 async with asyncio.timeout(_POLL.total_seconds()):
                     await self._awake.wait()
@@ -154,7 +170,7 @@ class Worker:
             await self._due[name].wait()
             self._due[name].clear()
             try:
-                while await work():
+                while await self._timed(work):
                     pass
                 pause = _PAUSE[0]
             except Exception as error:  # noqa: BLE001 - one failure must not stop the pump
@@ -162,8 +178,21 @@ class Worker:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _PAUSE[1])
 
+    @property
+    def _batch(self) -> int:
+        return _BUSY_BATCH if self._is_busy() else _BATCH
+
+    async def _timed(self, work: Callable[[], Awaitable[int]]) -> int:
+        """Work once, and leave room for what comes in."""
+        began = time.monotonic()
+        done = await work()
+        if done and self._is_busy():
+            took = time.monotonic() - began
+            await asyncio.sleep(min(took * _BUSY_PAUSE, _LONGEST_PAUSE))
+        return done
+
     async def _work_inbox(self) -> int:
-        done = await self._thread(self._inbox.work, self._clock())
+        done = await self._thread(self._inbox.work, self._clock(), self._batch)
         if done:
             self._due[Kind.ESCALATE].set()
             self._due[Kind.NOTIFY].set()
@@ -172,7 +201,7 @@ class Worker:
         return done
 
     async def _work_jobs(self, kind: Kind) -> int:
-        done = await self._thread(self._clockwork.work, kind, self._clock())
+        done = await self._thread(self._clockwork.work, kind, self._clock(), self._batch)
         if done:
             self._due[Kind.NOTIFY].set()
             if kind is not Kind.ESCALATE:
@@ -184,7 +213,7 @@ class Worker:
         if free <= 0:
             await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
             return 1
-        begun = await self._thread(self._outbox.begin, self._clock(), min(free, _BATCH))
+        begun = await self._thread(self._outbox.begin, self._clock(), min(free, _LEASED))
         for sending in begun:
             task = asyncio.create_task(self._send_one(sending))
             self._sending.add(task)
@@ -256,7 +285,7 @@ class Worker:
             now = self._clock()
             done = self._inbox.work(now)
             done += sum(self._clockwork.work(kind, now) for kind in ASK)
-            sendings = self._outbox.begin(now, _BATCH)
+            sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])
             if not done and not sendings:
                 return

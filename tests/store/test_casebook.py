@@ -80,7 +80,8 @@ def test_a_whole_life_in_one_batch_leaves_what_it_would_one_by_one(database: Dat
     together = [(i.status, i.severity, i.occurrence_count) for i in all_incidents(database)]
     assert together == [("resolved", "critical", 3), ("triggered", "error", 2)]
     for signal in life:
-        play(database, a_signal(verb=signal.verb, severity=signal.severity, dedup_key="other"))  # fmt: skip
+        other = {"verb": signal.verb, "severity": signal.severity, "dedup_key": "other"}
+        play(database, a_signal(**other))
     apart = [(i.status, i.severity, i.occurrence_count) for i in all_incidents(database)][2:]
     assert apart == together
 
@@ -183,7 +184,7 @@ def arrivals(database: Database, vault: Vault, *bodies: bytes) -> Inbox:
                     http_status=202,
                     reason=None,
                     dedup_key=None,
-                    headers=(),
+                    headers="[]",
                     body=body,
                     key=None,
                 )
@@ -220,7 +221,7 @@ def test_keeping_a_group_costs_the_same_whatever_its_size(database: Database):
                 http_status=202,
                 reason=None,
                 dedup_key="k",
-                headers=(),
+                headers="[]",
                 body=b"{}",
                 key=f"request:{size}-{n}",
             )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -27,11 +27,11 @@ def arrival(**changes: Any) -> Arrival:
         http_status=202,
         reason=None,
         dedup_key="sentry:issue:1",
-        headers=(("Content-Type", "application/json"), ("X-Odd", "\xff")),
+        headers='[["Content-Type","application/json"],["X-Odd","\xff"]]',
         body=b"{}",
         key=None,
     )
-    return replace(plain, **changes)
+    return msgspec.structs.replace(plain, **changes)
 
 
 def put(database: Database, *arrivals: Arrival) -> list[str]:

@@ -26,10 +26,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from tocsin.core.body import Body
 from tocsin.core.model import Integration, Overrides, Priority, Severity, Signal, Verb
@@ -96,12 +98,12 @@ def _keys(path: str) -> tuple[str, ...]:
 def dig(value: Any, keys: Sequence[str]) -> Any:
     """Return the value at a path of keys, or None."""
     for at, key in enumerate(keys):
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             # A key may itself hold dots (`sentry.interfaces.Exception`, `monitor.slug`).
-            rest = ".".join(keys[at:])
-            if rest != key and rest in value:
-                return value[rest]
-            value = value.get(key)
+            found = value.get(key)
+            if found is None and at + 1 < len(keys):
+                return value.get(".".join(keys[at:]))
+            value = found
         elif isinstance(value, list):
             rest = ".".join(keys[at:])
             pairs = dict(pairs_of(value))
@@ -115,7 +117,7 @@ def dig(value: Any, keys: Sequence[str]) -> Any:
 
 def pairs_of(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield names and values of an object or of a list of pairs; anything else yields nothing."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, list):
         for pair in value:
@@ -133,6 +135,9 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None
+
+
+_TEXT_OR_OBJECT = (str, dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +163,10 @@ class Shape:
 
     def fits(self, body: Body) -> bool:
         """Whether the body has this shape."""
-        return all(
-            any(isinstance(dig(body, place.keys), str | Mapping) for place in group)
-            for group in self.needs
-        )
+        for group in self.needs:
+            if not any(isinstance(dig(body, place.keys), _TEXT_OR_OBJECT) for place in group):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +195,7 @@ class Dialect:
     details: Mapping[str, tuple[Place, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What identifies a body: all that intake needs."""
 
     shape: Shape
@@ -201,7 +205,7 @@ class Reading:
     #: The source's own identifier of the subject.
     id: str | None
     dedup_key: str | None
-    roots: tuple[Any, ...] = field(repr=False)
+    roots: tuple[Any, ...]
 
 
 def identify(dialect: Dialect, body: Body, resource: str | None) -> Reading | None:

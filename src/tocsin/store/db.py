@@ -193,17 +193,28 @@ def new_id(prefix: str, now: datetime) -> str:
 Row = Mapping[str, Any]
 
 
+#: Column to its values, all of one length.
+Columns = Mapping[str, Sequence[Any]]
+
+
 def insert_many(
     connection: Connection, table: Table, rows: Sequence[Row], conflict: str = ""
 ) -> int:
-    """Insert rows of equal keys in one statement; return how many went in.
+    """Insert rows of equal keys in one statement; return how many went in."""
+    return insert_columns(connection, table, _columns(rows), conflict)
+
+
+def insert_columns(
+    connection: Connection, table: Table, columns: Columns, conflict: str = ""
+) -> int:
+    """Insert rows, given column by column, in one statement; return how many went in.
 
     ``conflict`` is the rest of an ``ON CONFLICT`` clause, for instance ``(id) DO NOTHING``.
     """
-    if not rows:
+    names = tuple(columns)
+    if not names or not columns[names[0]]:
         return 0
-    plan = _insert(table, tuple(rows[0]), connection.dialect.name, conflict)
-    return _many(connection, plan, rows)
+    return _many(connection, _insert(table, names, connection.dialect.name, conflict), columns)
 
 
 def update_many(connection: Connection, table: Table, key: str, rows: Sequence[Row]) -> int:
@@ -211,17 +222,21 @@ def update_many(connection: Connection, table: Table, key: str, rows: Sequence[R
     if not rows:
         return 0
     plan = _update(table, key, tuple(rows[0]), connection.dialect.name)
-    return _many(connection, plan, rows)
+    return _many(connection, plan, _columns(rows))
 
 
-def _many(connection: Connection, plan: _Statement, rows: Sequence[Row]) -> int:
-    columns = [
-        [row[name] for row in rows] if bind is None else [bind(row[name]) for row in rows]
+def _columns(rows: Sequence[Row]) -> Columns:
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def _many(connection: Connection, plan: _Statement, columns: Columns) -> int:
+    bound = [
+        columns[name] if bind is None else [bind(value) for value in columns[name]]
         for name, bind in zip(plan.names, plan.binds(connection), strict=True)
     ]
-    values = list(zip(*columns, strict=True)) if connection.dialect.name == "sqlite" else None
-    result = connection.exec_driver_sql(plan.sql, values or tuple(columns))
-    return result.rowcount
+    is_sqlite = connection.dialect.name == "sqlite"
+    values = list(zip(*bound, strict=True)) if is_sqlite else tuple(map(list, bound))
+    return connection.exec_driver_sql(plan.sql, values).rowcount
 
 
 class _Statement:

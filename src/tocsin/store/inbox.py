@@ -6,12 +6,13 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, exists, func, select, tuple_, update
 
 from tocsin.core.model import DeliveryOutcome, DeliveryStatus, Verb
-from tocsin.store.db import insert_many, update_many
+from tocsin.store.db import insert_columns, update_many
 from tocsin.store.tables import deliveries, delivery_bodies, delivery_keys, inbox_partitions
 
 #: Fixed for good: a delivery's partition is stored with it.
@@ -29,8 +30,7 @@ def partition_of(integration_id: str, dedup_key: str | None) -> int:
     return zlib.crc32(f"{integration_id}\0{dedup_key}".encode("utf-8", "replace")) % PARTITIONS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """A request to keep."""
 
     id: str
@@ -42,7 +42,8 @@ class Arrival:
     http_status: int
     reason: str | None
     dedup_key: str | None
-    headers: tuple[tuple[str, str], ...]
+    #: ``[[name, value], …]`` in JSON.
+    headers: str
     body: bytes
     #: By which a repeat of it is known; None where the sender gave nothing to know it by.
     key: str | None
@@ -60,14 +61,36 @@ def put(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
     firsts = _firsts(connection, arrivals)
     stands = [firsts.get((a.integration_id, a.key), a.id) for a in arrivals]
     fresh = [a for a, stand in zip(arrivals, stands, strict=True) if stand == a.id]
-    rows = [
-        _delivery(a, is_duplicate=firsts.get((a.integration_id, a.body_key), a.id) != a.id)
-        for a in fresh
+    replayed = [firsts.get((a.integration_id, a.body_key), a.id) != a.id for a in fresh]
+    columns: dict[str, list[Any]] = {name: [getattr(a, name) for a in fresh] for name in _PLAIN}
+    columns["partition"] = [partition_of(a.integration_id, a.dedup_key) for a in fresh]
+    columns["status"] = [
+        (DeliveryStatus.PROCESSED if again else a.status).value
+        for a, again in zip(fresh, replayed, strict=True)
     ]
-    insert_many(connection, deliveries, rows, "(id) DO NOTHING")
-    bodies = [_body(arrival) for arrival in fresh]
-    insert_many(connection, delivery_bodies, bodies, "(delivery_id) DO NOTHING")
+    columns["verb"] = [Verb.NONE.value if again else None for again in replayed]
+    columns["outcome"] = [DeliveryOutcome.DUPLICATE.value if again else None for again in replayed]
+    insert_columns(connection, deliveries, columns, "(id) DO NOTHING")
+    bodies = {
+        "delivery_id": columns["id"],
+        "headers": [a.headers for a in fresh],
+        "body": [a.body for a in fresh],
+    }
+    insert_columns(connection, delivery_bodies, bodies, "(delivery_id) DO NOTHING")
     return stands
+
+
+#: Columns of a delivery that are fields of its arrival.
+_PLAIN = (
+    "id",
+    "integration_id",
+    "received_at",
+    "url_style",
+    "resource",
+    "http_status",
+    "reason",
+    "dedup_key",
+)
 
 
 def _firsts(
@@ -75,51 +98,26 @@ def _firsts(
 ) -> dict[tuple[str, str | None], str]:
     """Claim the keys of these arrivals; return whose each key is."""
     firsts: dict[tuple[str, str | None], str] = {}
-    rows = []
+    fresh: list[tuple[str, str, str, datetime]] = []
     for arrival in arrivals:
         for key in (arrival.key, arrival.body_key):
             if key is not None and (arrival.integration_id, key) not in firsts:
                 firsts[arrival.integration_id, key] = arrival.id
-                rows.append({
-                    "integration_id": arrival.integration_id,
-                    "key": key,
-                    "delivery_id": arrival.id,
-                    "received_at": arrival.received_at,
-                })  # fmt: skip
-    if insert_many(connection, delivery_keys, rows, "(integration_id, key) DO NOTHING") < len(rows):
-        columns = delivery_keys.c
+                fresh.append((arrival.integration_id, key, arrival.id, arrival.received_at))
+    if not fresh:
+        return firsts
+    names = ("integration_id", "key", "delivery_id", "received_at")
+    columns = {name: [row[at] for row in fresh] for at, name in enumerate(names)}
+    taken = insert_columns(connection, delivery_keys, columns, "(integration_id, key) DO NOTHING")
+    if taken < len(fresh):
+        table = delivery_keys.c
         known = connection.execute(
-            select(columns.integration_id, columns.key, columns.delivery_id).where(
-                tuple_(columns.integration_id, columns.key).in_(list(firsts))
+            select(table.integration_id, table.key, table.delivery_id).where(
+                tuple_(table.integration_id, table.key).in_(list(firsts))
             )
         )
         firsts |= {(row.integration_id, row.key): row.delivery_id for row in known}
     return firsts
-
-
-def _delivery(arrival: Arrival, *, is_duplicate: bool) -> dict[str, object]:
-    return {
-        "id": arrival.id,
-        "integration_id": arrival.integration_id,
-        "received_at": arrival.received_at,
-        "url_style": arrival.url_style,
-        "resource": arrival.resource,
-        "status": (DeliveryStatus.PROCESSED if is_duplicate else arrival.status).value,
-        "verb": Verb.NONE.value if is_duplicate else None,
-        "outcome": DeliveryOutcome.DUPLICATE.value if is_duplicate else None,
-        "http_status": arrival.http_status,
-        "reason": arrival.reason,
-        "dedup_key": arrival.dedup_key,
-        "partition": partition_of(arrival.integration_id, arrival.dedup_key),
-    }
-
-
-def _body(arrival: Arrival) -> dict[str, object]:
-    return {
-        "delivery_id": arrival.id,
-        "headers": msgspec.json.encode(arrival.headers).decode(),
-        "body": arrival.body,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +262,7 @@ class Stored:
     url_style: str
     resource: str | None
     dedup_key: str | None
-    headers: tuple[tuple[str, str], ...]
+    headers: str
     body: bytes
 
 
@@ -286,8 +284,7 @@ def stored(connection: Connection, delivery_id: str) -> Stored | None:
     row = connection.execute(query).mappings().first()
     if row is None:
         return None
-    headers = msgspec.json.decode(row["headers"], type=tuple[tuple[str, str], ...])
-    return Stored(**{**row, "headers": headers})
+    return Stored(**row)
 
 
 def copy_of(original: Stored, new: str, now: datetime) -> Arrival:

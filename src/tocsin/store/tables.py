@@ -61,7 +61,7 @@ class Instant(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         if dialect.name != "sqlite":
             return utc
-        return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond:06d}Z"
+        return f"{utc.isoformat(timespec='microseconds')[:-6]}Z"
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Return UTC."""

@@ -26,10 +26,11 @@ from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
 from tocsin.web.api import Back, build_router
 from tocsin.web.commit import GroupCommit
+from tocsin.web.deadlines import Deadlines
 from tocsin.web.intake import EventsFor, Intake, Outcome, Ports
 from tocsin.web.metrics import Metrics
 from tocsin.web.problems import problem, refuse
-from tocsin.web.reader import Gone, Reader, Unread
+from tocsin.web.reader import Gone, Hold, Reader, Unread
 from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
 
@@ -41,6 +42,9 @@ _MAX_TICK_AGE = timedelta(seconds=30)
 
 #: The largest body of an API request.
 _API_BODY = 2**20
+
+#: Webhooks at once from which on processing goes slow.
+_BUSY = 4
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -77,8 +81,10 @@ class Web:
         self._clock = clock
         self._hints = hints
         self._metrics = metrics
+        self._under_way = 0
         self._office = Office(database, plans, vault)
         self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(self._loop)
         self._commit = GroupCommit(self._put, self._loop, self._wake)
         self._intake = Intake(
             Ports(
@@ -87,12 +93,13 @@ class Web:
                 keep=self._commit.keep,
                 outcome=self._outcome,
                 events_for=self._events_for,
-                count=lambda name, result: self._metrics.intake.labels(name, result).inc(),
+                count=metrics.count_intake,
                 max_body=max_body,
             ),
             clock,
+            self._deadlines,
         )
-        self._reader = Reader(_API_BODY)
+        self._reader = Reader(_API_BODY, self._deadlines)
         self._framework = self._build_framework()
         self._refreshing = asyncio.create_task(self._refresh_forever())
 
@@ -102,7 +109,11 @@ class Web:
             await self._framework(scope, receive, send)
         elif self._intake.takes(scope["path"]):
             began = time.perf_counter()
-            await self._intake(scope, receive, send)
+            self._under_way += 1
+            try:
+                await self._intake(scope, receive, send)
+            finally:
+                self._under_way -= 1
             self._metrics.intake_seconds.observe(time.perf_counter() - began)
         elif scope["method"] in _WITHOUT_BODY:
             await self._framework(scope, receive, send)
@@ -111,7 +122,7 @@ class Web:
 
     async def _with_body(self, scope: Any, receive: Any, send: Any) -> None:
         """Let the framework answer a request whose body was read within our own bounds."""
-        with self._reader.hold() as hold:
+        with Hold(self._reader) as hold:
             try:
                 body = await self._reader.read(scope, receive, hold)
             except Gone:
@@ -125,8 +136,13 @@ class Web:
 
             await self._framework(scope, whole, send)
 
+    def is_busy(self) -> bool:
+        """Whether several webhooks are being taken at this moment."""
+        return self._under_way >= _BUSY
+
     async def close(self) -> None:
         """Keep what was handed in, then end."""
+        self._deadlines.close()
         self._refreshing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._refreshing

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, unquote
 
 import msgspec
 import structlog
@@ -25,6 +24,7 @@ from tocsin.store.db import new_id
 from tocsin.store.inbox import Arrival
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import key_hash
+from tocsin.web.deadlines import Deadlines
 from tocsin.web.reader import Gone, Hold, Reader, Receive, Scope, Unread
 from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, ApiKeyFor, Request
 from tocsin.web.signature import is_signed, signature_of
@@ -103,11 +103,12 @@ class _Refused(Exception):
 class Intake:
     """The ASGI application behind the intake URLs."""
 
-    def __init__(self, ports: Ports, clock: Callable[[], datetime]) -> None:
+    def __init__(self, ports: Ports, clock: Callable[[], datetime], deadlines: Deadlines) -> None:
         """Take what it needs."""
         self._ports = ports
         self._clock = clock
-        self._reader = Reader(ports.max_body)
+        self._deadlines = deadlines
+        self._reader = Reader(ports.max_body, deadlines)
 
     def takes(self, path: str) -> bool:
         """Whether this path is an intake URL."""
@@ -115,7 +116,7 @@ class Intake:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        with self._reader.hold() as hold:
+        with Hold(self._reader) as hold:
             try:
                 status, answer, headers = await self._answer(scope, receive, hold)
             except Gone:
@@ -138,14 +139,15 @@ class Intake:
             return error.status, style.refuse(error.reason, []), headers
         request = Request(
             style=style,
-            rest=unquote(rest),
-            query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
-            raw_headers=tuple(scope["headers"]),
+            rest=rest,
+            query_string=scope["query_string"],
+            raw_headers=scope["headers"],
+            headers=dict(scope["headers"]),
             body=body,
             received_at=self._clock(),
         )
         try:
-            async with asyncio.timeout(_KEEP_SECONDS + MAX_WAIT):
+            with self._deadlines.within(_KEEP_SECONDS + MAX_WAIT):
                 status, answer = await self._take(request)
         except _Refused as refused:
             status = style.refused[refused.refusal]
@@ -232,7 +234,7 @@ class Intake:
             raise _Refused(Refusal.ENCODED, reason, integration)
         if integration.source != _SENTRY or not integration.signing_secrets:
             return False
-        signature = signature_of(request.raw_headers)
+        signature = signature_of(request.headers, request.raw_headers)
         if is_signed(request.body, signature, integration.signing_secrets):
             return True
         reason = (
@@ -250,12 +252,19 @@ class Intake:
         style = request.style
         dialect = self._ports.dialects[dialect_for(integration, style.name)]
         dedup_key, resolves = self._identify(request, dialect, body, integration)
-        arrival = _arrival(request, integration, DeliveryStatus.ACCEPTED, style.accepted)
-        arrival = replace(arrival, dedup_key=dedup_key)
+        body_key = None
         if integration.is_replay_strict and is_verified:
-            digest = hashlib.sha256(request.body).hexdigest()
-            arrival = replace(arrival, body_key=f"sha256:{digest}")
-        stands = await self._hand_in(arrival)
+            body_key = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
+        arrival = _arrival(
+            request,
+            integration,
+            DeliveryStatus.ACCEPTED,
+            style.accepted,
+            dedup_key=dedup_key,
+            key=request.idempotency_key,
+            body_key=body_key,
+        )
+        stands = await self._ports.keep(arrival)
         self._ports.count(integration.name, "accepted" if stands == arrival.id else "repeated")
         kept = Kept(
             delivery_id=stands,
@@ -267,7 +276,7 @@ class Intake:
         )
         seconds = max(style.waits, request.wait)
         if seconds and (found := await self._ports.outcome(stands, seconds)):
-            kept = replace(
+            kept = msgspec.structs.replace(
                 kept, outcome=found.outcome, incident_id=found.incident_id, was_awaited=True
             )
         return style.accepted, style.answer(kept)
@@ -288,8 +297,15 @@ class Intake:
         self, request: Request, integration: Integration, reason: str
     ) -> tuple[int, dict[str, Any]]:
         style = request.style
-        arrival = _arrival(request, integration, DeliveryStatus.REJECTED, style.accepted)
-        stands = await self._hand_in(replace(arrival, reason=reason))
+        arrival = _arrival(
+            request,
+            integration,
+            DeliveryStatus.REJECTED,
+            style.accepted,
+            reason=reason,
+            key=request.idempotency_key,
+        )
+        stands = await self._ports.keep(arrival)
         self._ports.count(integration.name, "unreadable")
         kept = Kept(
             delivery_id=stands,
@@ -306,17 +322,15 @@ class Intake:
         self._ports.count(integration.name if integration else "-", "rejected")
         if integration is None:
             return
-        arrival = _arrival(request, integration, DeliveryStatus.REJECTED, status)
         # Only an accepted delivery is the first of its key: this one has none.
-        arrival = replace(arrival, reason=refused.whole_reason, key=None)
+        arrival = _arrival(
+            request, integration, DeliveryStatus.REJECTED, status, reason=refused.whole_reason
+        )
         try:
-            await self._hand_in(arrival)
+            with self._deadlines.within(_KEEP_SECONDS):
+                await self._ports.keep(arrival)
         except Exception as error:  # noqa: BLE001 - the refusal stands, logged or not
             log.warning("refusal not kept", error=f"{type(error).__name__}: {error}"[:300])
-
-    async def _hand_in(self, arrival: Arrival) -> str:
-        async with asyncio.timeout(_KEEP_SECONDS):
-            return await self._ports.keep(arrival)
 
 
 #: With 503: when to try again.
@@ -335,7 +349,15 @@ async def _send(send: Send, status: int, answer: dict[str, Any], headers: Header
 
 
 def _arrival(
-    request: Request, integration: Integration, status: DeliveryStatus, http_status: int
+    request: Request,
+    integration: Integration,
+    status: DeliveryStatus,
+    http_status: int,
+    *,
+    reason: str | None = None,
+    dedup_key: str | None = None,
+    key: str | None = None,
+    body_key: str | None = None,
 ) -> Arrival:
     resource = request.resource
     return Arrival(
@@ -346,9 +368,10 @@ def _arrival(
         resource=resource[:100] if resource else None,
         status=status,
         http_status=http_status,
-        reason=None,
-        dedup_key=None,
+        reason=reason,
+        dedup_key=dedup_key,
         headers=request.kept_headers,
         body=request.body,
-        key=request.idempotency_key,
+        key=key,
+        body_key=body_key,
     )

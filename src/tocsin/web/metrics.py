@@ -14,7 +14,7 @@ class Metrics:
     def __init__(self) -> None:
         """Begin at nought, apart from any other registry."""
         self._registry = CollectorRegistry()
-        self.intake = Counter(
+        self._intake = Counter(
             "tocsin_intake",
             "Requests at the intake URLs, by integration and result.",
             ["integration", "result"],
@@ -47,6 +47,10 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
             registry=self._registry,
         )
+
+    def count_intake(self, integration: str, result: str) -> None:
+        """Count a request at an intake URL."""
+        self._intake.labels(integration, result).inc()
 
     def attempted(self, sent: Sent) -> None:
         """Count an attempt; time the first page of an incident."""

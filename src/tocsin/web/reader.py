@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeAlias
+
+from tocsin.web.deadlines import Deadlines
 
 Scope: TypeAlias = Any
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -33,6 +33,8 @@ class Gone(Exception):
 class Hold:
     """The bytes of one request, counted against the whole until it is answered."""
 
+    __slots__ = ("_bytes", "_reader")
+
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._bytes = 0
@@ -44,27 +46,20 @@ class Hold:
         if self._reader.held > _MAX_HELD:
             raise Unread(503, "too much is arriving at once; send it again")
 
-    def release(self) -> None:
-        """Count them no more."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
         self._reader.held -= self._bytes
-        self._bytes = 0
 
 
 class Reader:
     """Reads bodies of at most ``limit`` bytes."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, deadlines: Deadlines) -> None:
         self._limit = limit
+        self._deadlines = deadlines
         self.held = 0
-
-    @contextmanager
-    def hold(self) -> Iterator[Hold]:
-        """Give a hold for one request."""
-        held = Hold(self)
-        try:
-            yield held
-        finally:
-            held.release()
 
     async def read(self, scope: Scope, receive: Receive, hold: Hold) -> bytes:
         """Return the body. Raises Unread, Gone."""
@@ -72,7 +67,7 @@ class Reader:
         is_too_large = _announced(scope) > self._limit
         size = 0
         try:
-            async with asyncio.timeout(_SECONDS):
+            with self._deadlines.within(_SECONDS):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -90,15 +85,15 @@ class Reader:
                         break
         except TimeoutError:
             if not is_too_large:
-                raise Unread(
-                    408, f"the body did not arrive within {_SECONDS:.0f} seconds"
-                ) from None
+                reason = f"the body did not arrive within {_SECONDS:.0f} seconds"
+                raise Unread(408, reason) from None
         if is_too_large:
             raise Unread(413, f"the body is larger than {self._limit} bytes")
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _announced(scope: Scope) -> int:
-    lengths = (value for name, value in scope["headers"] if name.lower() == b"content-length")
-    length = next(lengths, b"0")
-    return int(length[:18]) if length.isdigit() else 0
+    for name, length in scope["headers"]:
+        if name == b"content-length":
+            return int(length[:18]) if length.isdigit() else 0
+    return 0

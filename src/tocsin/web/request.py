@@ -4,36 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
 
 from tocsin.core.body import Body, read_body
 from tocsin.store.views import SECRET_HEADERS
 from tocsin.web.styles import Style
 
+_SECRET = frozenset(name.encode() for name in SECRET_HEADERS)
+
 #: The longest a sender may wait for the outcome (``Prefer: wait=N``), in seconds.
 MAX_WAIT = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What intake looks at."""
 
     style: Style
     #: What follows the style's path.
     rest: str
-    query: Mapping[str, str]
-    raw_headers: tuple[tuple[bytes, bytes], ...]
+    query_string: bytes
+    #: As received; names are in lower case, as ASGI has them.
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    #: By name; of several the last.
+    headers: Mapping[bytes, bytes]
     body: bytes
     received_at: datetime
 
     def header(self, name: bytes) -> str | None:
-        """Return the first header of a lower-case name."""
-        found = (value for key, value in self.raw_headers if key.lower() == name)
-        value = next(found, None)
+        """Return a header of a lower-case name."""
+        value = self.headers.get(name)
         return None if value is None else value.decode("latin-1").strip()
+
+    def query(self, *names: str) -> str | None:
+        """Return the first of these parameters of the URL that is there and not empty."""
+        found = dict(parse_qsl(self.query_string.decode("latin-1")))
+        return next((found[name] for name in names if name in found), None)
 
     @property
     def resource(self) -> str | None:
@@ -41,28 +52,30 @@ class Request:
         return self.header(b"sentry-hook-resource")
 
     @property
-    def kept_headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers as they are kept: keys of people and programs are not."""
-        named = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in self.raw_headers]
-        return tuple(
-            (name, "•••" if name.lower() in SECRET_HEADERS else value) for name, value in named
-        )
+    def kept_headers(self) -> str:
+        """The headers as they are kept, in JSON; keys of people and programs are not."""
+        rows = [
+            (name.decode("latin-1"), "•••" if name in _SECRET else value.decode("latin-1"))
+            for name, value in self.raw_headers
+        ]
+        return msgspec.json.encode(rows).decode()
 
     @property
     def idempotency_key(self) -> str | None:
         """By what a repeat of this request is known: its key, else its id."""
         for kind, name in (("key", b"idempotency-key"), ("request", b"request-id")):
-            value = self.header(name)
+            value = self.headers.get(name)
             if value:
-                fits = len(value) <= 200 and value.isascii()
-                digest = hashlib.sha256(value.encode("latin-1")).hexdigest()
-                return f"{kind}:{value if fits else digest}"
+                if len(value) <= 200 and value.isascii():
+                    return f"{kind}:{value.decode('ascii')}"
+                return f"{kind}:{hashlib.sha256(value).hexdigest()}"
         return None
 
     @property
     def wait(self) -> float:
         """Seconds the sender wants to wait for the outcome (RFC 7240)."""
-        found = re.search(r"(?:^|[,;\s])wait=([0-9]{1,4})", self.header(b"prefer") or "")
+        prefers = self.header(b"prefer")
+        found = re.search(r"(?:^|[,;\s])wait=([0-9]{1,4})", prefers) if prefers else None
         return min(float(found[1]), MAX_WAIT) if found else 0.0
 
     @property
@@ -85,15 +98,15 @@ Found: TypeAlias = tuple[str | ApiKeyFor | None, Body | None]
 
 
 def _path_key(request: Request) -> Found:
-    return request.rest, None
+    return unquote(request.rest), None
 
 
 def _itoc360_key(request: Request) -> Found:
-    return request.query.get("token") or request.bearer, None
+    return request.query("token") or request.bearer, None
 
 
 def _opsknight_key(request: Request) -> Found:
-    return request.query.get("integrationId") or request.query.get("key"), None
+    return request.query("integrationId", "key"), None
 
 
 _TOKEN = re.compile(r'token\s+token="?([^"\s]+)"?', re.IGNORECASE)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 #: Webhooks, requests of UI components, service hooks: the same signature by three names. The first
 #: that is there counts.
 SIGNATURE_HEADERS = (b"sentry-hook-signature", b"sentry-app-signature", b"x-servicehook-signature")
 
 
-def signature_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+def signature_of(
+    headers: Mapping[bytes, bytes], raw: Sequence[tuple[bytes, bytes]]
+) -> bytes | None:
     """Return the signature a request carries; None without one, or with several to choose from."""
-    found = [(name.lower(), value) for name, value in headers]
     for wanted in SIGNATURE_HEADERS:
-        values = [value for name, value in found if name == wanted]
-        if values:
-            return values[0] if len(values) == 1 else None
+        value = headers.get(wanted)
+        if value is not None:
+            is_one = len(headers) == len(raw) or sum(name == wanted for name, _ in raw) == 1
+            return value if is_one else None
     return None
 
 

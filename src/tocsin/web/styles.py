@@ -29,8 +29,7 @@ class Refusal(Enum):
     INVALID = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted delivery, as an answer tells of it."""
 
     delivery_id: str
@@ -194,12 +193,14 @@ STYLES: tuple[Style, ...] = (
 )
 
 
+_BY_PATH = {style.path: style for style in STYLES if not style.path.endswith("/")}
+_BY_PREFIX = [style for style in STYLES if style.path.endswith("/")]
+
+
 def style_of(path: str) -> tuple[Style, str] | None:
     """Return the style of a path and what follows it, or None if it is no intake URL."""
-    for style in STYLES:
-        if style.path.endswith("/"):
-            if path.startswith(style.path):
-                return style, path.removeprefix(style.path)
-        elif path.rstrip("/") == style.path:
-            return style, ""
-    return None
+    for style in _BY_PREFIX:
+        if path.startswith(style.path):
+            return style, path[len(style.path) :]
+    exact = _BY_PATH.get(path.rstrip("/"))
+    return None if exact is None else (exact, "")

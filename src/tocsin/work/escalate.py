@@ -19,9 +19,6 @@ from tocsin.store.jobs import Job, Kind
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
-#: Jobs done in one transaction.
-BATCH = 200
-
 
 def _look(incident: Incident, plans: Plans, now: datetime) -> Sequence[fx.Effect]:
     return look(incident, plans, now)
@@ -52,18 +49,18 @@ class Clockwork:
         self._database = database
         self._plans = plans
 
-    def work(self, kind: Kind, now: datetime) -> int:
-        """Do the jobs of one kind that are due; return how many were done.
+    def work(self, kind: Kind, now: datetime, limit: int = 200) -> int:
+        """Do jobs of one kind that are due, at most ``limit``; return how many were done.
 
         A batch that fails is done again job by job; the one that keeps failing is buried.
         """
 
-        def batch(limit: int, taken: list[Job]) -> int:
+        def batch(size: int, taken: list[Job]) -> int:
             return self._database.run(
-                lambda connection: self._batch(connection, kind, now, limit, taken)
+                lambda connection: self._batch(connection, kind, now, size, taken)
             )
 
-        return batch_or_each(batch, BATCH, lambda job, error: self._fail(job, now, error))
+        return batch_or_each(batch, limit, lambda job, error: self._fail(job, now, error))
 
     def _batch(
         self, connection: Connection, kind: Kind, now: datetime, limit: int, taken: list[Job]

@@ -29,9 +29,6 @@ from tocsin.store.inbox import Delivery, Fate
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
-#: Deliveries understood in one transaction.
-BATCH = 200
-
 #: A delivery that fails so often is put where people can see it.
 MAX_ATTEMPTS = 3
 
@@ -71,8 +68,8 @@ class Inbox:
         self._plans = plans
         self._dialects = dialects
 
-    def work(self, now: datetime) -> int:
-        """Process one batch; return how many deliveries it had.
+    def work(self, now: datetime, limit: int = 200) -> int:
+        """Process one batch of at most ``limit``; return how many deliveries it had.
 
         1. Take the oldest deliveries of some partitions.
         2. Read each with its integration's dialect.
@@ -83,10 +80,10 @@ class Inbox:
         breaks again and again ends as ``failed``, in sight, and holds up nobody.
         """
 
-        def batch(limit: int, taken: list[Delivery]) -> int:
-            return self._database.run(lambda connection: self._batch(connection, now, limit, taken))
+        def batch(size: int, taken: list[Delivery]) -> int:
+            return self._database.run(lambda connection: self._batch(connection, now, size, taken))
 
-        return batch_or_each(batch, BATCH, self._fail)
+        return batch_or_each(batch, limit, self._fail)
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
         reason = f"could not be processed: {type(error).__name__}"
