@@ -18,7 +18,7 @@ check: venv ## Check format, lint, types, imports and sizes.
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
-	@.venv/bin/lint-imports --no-cache | tail -n 3
+	@out=$$(.venv/bin/lint-imports --no-cache) || { echo "$$out"; exit 1; }
 	@.venv/bin/python scripts/sizes.py
 
 bench: venv ## Measure durable intake beside the same server without storage.

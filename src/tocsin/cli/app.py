@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from tocsin.core.model import Role
+
 app = typer.Typer(
     name="tocsin",
     help="Self-hosted on-call: a Sentry webhook becomes a page to the right person.",
@@ -24,16 +26,6 @@ app.add_typer(config_app, name="config")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, at most.")]
 Number = Annotated[str, typer.Argument(help="Its number, or its id.", metavar="N")]
-
-
-class RoleName(StrEnum):
-    """The roles a key may have."""
-
-    OWNER = "owner"
-    ADMIN = "admin"
-    MANAGER = "manager"
-    RESPONDER = "responder"
-    VIEWER = "viewer"
 
 
 class Half(StrEnum):
@@ -96,7 +88,8 @@ def demo(
     """Show it: a small fake Sentry plays into a Tocsin of its own, and you watch."""
     from tocsin.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(seconds))
+    if not run_demo(seconds).is_right:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -147,7 +140,7 @@ def urls(
 @key_app.command("create")
 def key_create(
     name: Annotated[str, typer.Option(help="What it is for.")],
-    role: Annotated[RoleName, typer.Option(help="What it may do.")] = RoleName.RESPONDER,
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.RESPONDER,
 ) -> None:
     """Make an API key and print it; it cannot be shown again."""
     from tocsin.boot import now, open_store

@@ -141,7 +141,7 @@ def list_deliveries(
                     one.resource,
                     one.action,
                     one.http_status,
-                    one.outcome or one.status,
+                    one.became,
                     one.reason,
                 )
                 for one in page.items

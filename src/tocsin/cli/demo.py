@@ -190,8 +190,8 @@ def _telephones(show: Show) -> Iterator[int]:
         server.server_close()
 
 
-def run_demo(seconds: int | None) -> int:
-    """Run the demo; return the exit code: 0 if every answer was the one it had to be."""
+def run_demo(seconds: int | None) -> Show:
+    """Run the demo, for so long or until Ctrl-C; return what happened."""
     with tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder:
         port = free_port()
         show = Show(base=f"http://127.0.0.1:{port}")
@@ -211,7 +211,7 @@ def run_demo(seconds: int | None) -> int:
             finally:
                 store.close()
     _say_goodbye(show)
-    return 0 if show.is_right else 1
+    return show
 
 
 def _configure(store: Store, show: Show, phone: int) -> None:
@@ -307,19 +307,23 @@ class _Screen:
         self._live.stop()
 
     def update(self, show: Show) -> None:
-        self._live.update(_drawing(show), refresh=True)
+        self._live.update(drawing(show), refresh=True)
 
 
-def _drawing(show: Show) -> RenderableType:
-    deliveries = Table("delivery", "what Sentry sent", "answer", "became", "incident", box=None)
+def drawing(show: Show) -> RenderableType:
+    """Draw what has happened so far."""
+    deliveries = Table(
+        "delivery", "what Sentry sent", "answer", "became", "incident", "why", box=None
+    )
     numbers = {one.id: f"#{one.number}" for one in show.incidents}
     for one in show.deliveries:
         deliveries.add_row(
             f"{one.received_at:%H:%M:%S}",
             f"{one.resource or '?'}.{one.action or ''}".rstrip("."),
             str(one.http_status),
-            _coloured(one.outcome or one.status),
+            _coloured(one.became),
             numbers.get(one.incident_id or "", ""),
+            Text(one.reason or "", style="dim", no_wrap=True, overflow="ellipsis"),
         )
     incidents = Table("incident", "status", "severity", "seen", "title", box=None)
     for incident in show.incidents:
@@ -339,7 +343,9 @@ def _drawing(show: Show) -> RenderableType:
 
 def _help(show: Show) -> Text:
     return Text(
-        f"API: {show.base}/api/v1/incidents   key: {show.api_key}   end: Ctrl-C", style="dim"
+        f"API: {show.base}/api/v1/incidents  key: {show.api_key}  end: Ctrl-C",
+        style="dim",
+        no_wrap=True,
     )
 
 
@@ -367,7 +373,7 @@ class _Lines:
             self._say(f"sentry   {says}: {answer.status} in {answer.seconds * 1000:.0f} ms")
             self._answers += 1
         for one in reversed(show.deliveries):
-            became = one.outcome or one.status
+            became = one.became
             if became != "accepted" and self._became.get(one.id) != became:
                 self._became[one.id] = became
                 self._say(f"delivery {one.resource or '?'} {one.action or ''} became {became}")

@@ -26,7 +26,9 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    # A pipe has no width: a row cut or wrapped at 80 columns would be lost on grep.
+    wide = None if sys.stdout.isatty() else 1000
+    console = Console(width=wide, highlight=False)
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row))

@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
 
 from tocsin.core.escalation import policy_of
-from tocsin.core.model import Incident, Plans
+from tocsin.core.model import DeliveryStatus, Incident, Plans
 from tocsin.store.incidents import incident_of, load
 from tocsin.store.tables import (
     alerts,
@@ -169,6 +169,12 @@ class DeliveryView(msgspec.Struct, frozen=True):
     incident_id: str | None
     dedup_key: str | None
     latency_ms: int | None
+
+    @property
+    def became(self) -> str:
+        """What became of it, in one word."""
+        understood = self.status == DeliveryStatus.PROCESSED and self.outcome
+        return self.outcome if understood and self.outcome else self.status
 
 
 class IncidentDetail(IncidentView, frozen=True, kw_only=True):
