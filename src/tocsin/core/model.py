@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -398,6 +398,109 @@ class Team:
     id: str
     name: str
     member_ids: tuple[str, ...]
+
+
+class RotationUnit(StrEnum):
+    """What a rotation counts in; all of them on the clock on the wall."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class OverrideKind(StrEnum):
+    """What an override does to who is on call."""
+
+    #: The user comes for ``instead_of``; for everybody where that is not given.
+    REPLACE = "replace"
+    ADD = "add"
+    #: The user goes, nobody comes.
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """Turns of ``length`` units, from ``start`` on."""
+
+    unit: RotationUnit
+    length: int
+    #: Naive: a time on the wall clock of the schedule's zone.
+    start: datetime
+    #: Weekdays (0 is Monday) on which it turns, with nobody on the others; empty: it always turns.
+    #: Only with the unit day.
+    days: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """A window of the day in which a layer has anybody at all."""
+
+    #: Weekdays (0 is Monday) on which the window begins; empty: every day.
+    days: frozenset[int]
+    begins: time
+    #: Not after ``begins``: it ends on the next day; the same as ``begins``: a whole day.
+    ends: time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """A period in which a person is on call, its end excluded."""
+
+    user_id: str
+    begins_at: datetime
+    ends_at: datetime
+    #: The layer it comes from; None for one that an override brings.
+    layer: str | None
+    is_override: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """People who take turns, or the shifts of a calendar."""
+
+    name: str
+    #: A higher one covers a lower one where it has somebody; equal ones add up.
+    priority: int = 1
+    #: None for a layer whose shifts a calendar gives.
+    rotation: Rotation | None = None
+    #: Whose turn it is, turn by turn; several people may share one.
+    participants: tuple[tuple[str, ...], ...] = ()
+    #: Windows it is cut to; none: always.
+    restrictions: tuple[Restriction, ...] = ()
+    #: Naive, as ``Rotation.start``: nobody from then on.
+    until: datetime | None = None
+    #: Where its shifts come from, for a calendar's layer.
+    calendar: str | None = None
+    #: A calendar's shifts, by begin.
+    shifts: tuple[Shift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """A change of the finished schedule for a time; of several the later one wins."""
+
+    id: str
+    kind: OverrideKind
+    user_id: str
+    #: Naive: on the wall clock of the schedule's zone; aware: an instant.
+    begins: datetime
+    ends: datetime
+    instead_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Who is on call when."""
+
+    id: str
+    name: str
+    #: A key of the IANA database.
+    time_zone: str
+    team_id: str | None = None
+    layers: tuple[Layer, ...] = ()
+    #: In the order in which they were made.
+    overrides: tuple[Override, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
