@@ -49,7 +49,9 @@ def commands() -> str:
 def access() -> str:
     """Return the page of roles, from the table."""
     from tocsin.core.access import Action, may
-    from tocsin.core.model import Role
+    from tocsin.core.model import (
+        Role,
+    )
 
     what = {
         Action.READ: "see incidents, deliveries, notifications and configuration",

@@ -8,24 +8,26 @@ from typing import Any
 
 from tocsin.core.model import (
     Alert,
-    ContactMethod,
     Escalation,
     Incident,
     IncidentStatus,
+    Role,
+    Severity,
+    Signal,
+    Urgency,
+    Verb,
+)
+from tocsin.core.plans import (
+    ContactMethod,
     Integration,
     NotificationRule,
     Plans,
     Policy,
-    Role,
     Service,
-    Severity,
-    Signal,
     Step,
     Target,
     Team,
-    Urgency,
     User,
-    Verb,
 )
 
 #: When every test begins: a Monday.

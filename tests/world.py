@@ -17,7 +17,9 @@ import msgspec
 
 from tests.builders import NOW
 from tocsin.channels.base import Channel, Message
-from tocsin.core.model import Role
+from tocsin.core.model import (
+    Role,
+)
 from tocsin.core.retry import Outcome, Report
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook

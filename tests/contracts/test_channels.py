@@ -13,7 +13,9 @@ from standardwebhooks import Webhook
 from tests.outside import MailServer, Telephones, free_port, mail_server, telephones
 from tocsin.channels.base import REGISTRY, Message, Outside, make_channels
 from tocsin.channels.guard import Guard, guarded_client
-from tocsin.core.model import MessageType
+from tocsin.core.model import (
+    MessageType,
+)
 from tocsin.core.retry import Outcome, Report
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)

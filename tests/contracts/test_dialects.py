@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from tests.builders import an_integration
 from tocsin.core.dialect import Place, dig, identify, read
-from tocsin.core.model import Overrides, Priority, Severity, Verb
+from tocsin.core.model import (
+    Priority,
+    Severity,
+    Verb,
+)
+from tocsin.core.plans import (
+    Overrides,
+)
 from tocsin.dialects import NAMES, BadDialect, load, load_all, table
 
 EXAMPLES = [(name, at) for name in NAMES for at in range(len(table(name).examples))]

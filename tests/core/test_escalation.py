@@ -25,8 +25,10 @@ from tocsin.core.model import (
     EscalationState,
     Incident,
     IncidentStatus,
-    Plans,
     Urgency,
+)
+from tocsin.core.plans import (
+    Plans,
 )
 
 

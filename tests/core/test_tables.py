@@ -10,7 +10,12 @@ import pytest
 from tests.builders import NOW, a_service
 from tocsin.core.access import ACCESS, Action, may
 from tocsin.core.event import event_errors
-from tocsin.core.model import Priority, Role, Severity, Urgency
+from tocsin.core.model import (
+    Priority,
+    Role,
+    Severity,
+    Urgency,
+)
 from tocsin.core.notify import urgency
 from tocsin.core.retry import (
     BACKOFF,

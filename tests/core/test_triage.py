@@ -12,10 +12,12 @@ from tocsin.core import effects as fx
 from tocsin.core.model import (
     DeliveryOutcome,
     IncidentStatus,
-    Route,
     Severity,
     Urgency,
     Verb,
+)
+from tocsin.core.plans import (
+    Route,
 )
 from tocsin.core.triage import Decision, route, triage
 

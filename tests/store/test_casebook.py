@@ -14,7 +14,11 @@ from tests.builders import NOW, a_service, a_signal, a_step, at, some_plans
 from tocsin.core import effects as fx
 from tocsin.core.escalation import look
 from tocsin.core.incident import acknowledge, resolve
-from tocsin.core.model import Actor, IncidentStatus, Severity
+from tocsin.core.model import (
+    Actor,
+    IncidentStatus,
+    Severity,
+)
 from tocsin.core.triage import triage
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, webhook
@@ -71,7 +75,9 @@ def all_incidents(database: Database) -> list[Any]:
 
 
 def test_a_whole_life_in_one_batch_leaves_what_it_would_one_by_one(database: Database):
-    from tocsin.core.model import Verb
+    from tocsin.core.model import (
+        Verb,
+    )
 
     resolved = a_signal(verb=Verb.RESOLVE)
     worse = a_signal(severity=Severity.CRITICAL)
@@ -92,7 +98,9 @@ def test_numbers_count_up(database: Database):
 
 
 def test_a_resolved_incident_frees_its_alert(database: Database):
-    from tocsin.core.model import Verb
+    from tocsin.core.model import (
+        Verb,
+    )
 
     play(database, a_signal())
     play(database, a_signal(verb=Verb.RESOLVE))

@@ -9,7 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from tests.builders import NOW, at
-from tocsin.core.model import DeliveryOutcome, DeliveryStatus, Verb
+from tocsin.core.model import (
+    DeliveryOutcome,
+    DeliveryStatus,
+    Verb,
+)
 from tocsin.store import inbox
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival, Fate

@@ -11,7 +11,9 @@ from typing import Protocol
 import httpx2
 
 from tocsin.channels.guard import Guard
-from tocsin.core.model import MessageType
+from tocsin.core.model import (
+    MessageType,
+)
 from tocsin.core.retry import Report
 
 

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from tocsin.core.model import Role
+from tocsin.core.model import (
+    Role,
+)
 
 app = typer.Typer(
     name="tocsin",
@@ -145,7 +147,9 @@ def key_create(
     """Make an API key and print it; it cannot be shown again."""
     from tocsin.boot import now, open_store
     from tocsin.config import load
-    from tocsin.core.model import Role
+    from tocsin.core.model import (
+        Role,
+    )
     from tocsin.work.manage import Office
 
     store = open_store(load())

@@ -12,7 +12,11 @@ import typer
 from tocsin.boot import Store, now, open_store
 from tocsin.cli.output import print_json, print_table
 from tocsin.config import load
-from tocsin.core.model import Actor, DeliveryStatus, IncidentStatus
+from tocsin.core.model import (
+    Actor,
+    DeliveryStatus,
+    IncidentStatus,
+)
 from tocsin.store import views
 from tocsin.store.views import Filter
 from tocsin.work.manage import Office

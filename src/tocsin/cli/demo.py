@@ -23,7 +23,10 @@ from rich.text import Text
 from tocsin import logs
 from tocsin.boot import Parts, Store, free_port, now, open_store, serve
 from tocsin.config import load
-from tocsin.core.model import Actor, Role
+from tocsin.core.model import (
+    Actor,
+    Role,
+)
 from tocsin.sentry.sender import Answer, Issue, Webhook, encode, legacy_webhook, send, webhook
 from tocsin.store import views
 from tocsin.store.views import DeliveryView, Filter, IncidentView

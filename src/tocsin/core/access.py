@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from tocsin.core.model import Role
+from tocsin.core.model import (
+    Role,
+)
 
 
 class Action(StrEnum):

@@ -34,7 +34,16 @@ from urllib.parse import quote
 import msgspec
 
 from tocsin.core.body import Body
-from tocsin.core.model import Integration, Overrides, Priority, Severity, Signal, Verb
+from tocsin.core.model import (
+    Priority,
+    Severity,
+    Signal,
+    Verb,
+)
+from tocsin.core.plans import (
+    Integration,
+    Overrides,
+)
 from tocsin.core.text import bounded_key, clean
 
 #: The fields a shape or a dialect may place, and nothing else (the loader refuses other names).

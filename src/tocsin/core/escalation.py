@@ -12,15 +12,17 @@ from tocsin.core.model import (
     EscalationState,
     Incident,
     IncidentStatus,
+    TimelineKind,
+    Urgency,
+)
+from tocsin.core.notify import Reach, pages, reach
+from tocsin.core.plans import (
     Plans,
     Policy,
     Step,
     Target,
-    TimelineKind,
-    Urgency,
     User,
 )
-from tocsin.core.notify import Reach, pages, reach
 
 
 def _user(plans: Plans, target: Target) -> Iterator[str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from tocsin.core.body import Body
 from tocsin.core.dialect import as_text
-from tocsin.core.model import Severity
+from tocsin.core.model import (
+    Severity,
+)
 from tocsin.core.text import DEDUP_KEY_LENGTH
 
 ACTIONS = ("trigger", "acknowledge", "resolve")

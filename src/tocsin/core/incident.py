@@ -16,10 +16,12 @@ from tocsin.core.model import (
     IncidentStatus,
     MessageType,
     Priority,
-    Service,
     TimelineKind,
 )
 from tocsin.core.notify import urgency
+from tocsin.core.plans import (
+    Service,
+)
 
 
 class Move(StrEnum):

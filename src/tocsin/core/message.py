@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tocsin.core.model import Incident, MessageType
+from tocsin.core.model import (
+    Incident,
+    MessageType,
+)
 
 
 @dataclass(frozen=True, slots=True)

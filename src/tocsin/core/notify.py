@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tocsin.core import effects as fx
-from tocsin.core.model import ContactMethod, Priority, Service, Severity, Urgency, User
+from tocsin.core.model import (
+    Priority,
+    Severity,
+    Urgency,
+)
+from tocsin.core.plans import (
+    ContactMethod,
+    Service,
+    User,
+)
 
 #: What a service's table says where it says nothing (contract section 3).
 DEFAULT_URGENCY: Mapping[str, Urgency] = {

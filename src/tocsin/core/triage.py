@@ -22,12 +22,14 @@ from tocsin.core.model import (
     DeliveryOutcome,
     Incident,
     IncidentStatus,
-    Route,
-    Service,
     Signal,
     Verb,
 )
 from tocsin.core.notify import urgency
+from tocsin.core.plans import (
+    Route,
+    Service,
+)
 
 #: A source's own test resolves itself after this.
 TEST_LASTS = timedelta(hours=1)

@@ -12,7 +12,11 @@ from typing import Any
 import msgspec
 
 from tocsin.core.dialect import FIELDS, Dialect, Place, Shape
-from tocsin.core.model import Priority, Severity, Verb
+from tocsin.core.model import (
+    Priority,
+    Severity,
+    Verb,
+)
 
 #: Every dialect there is; each has a file of that name.
 NAMES = ("native", "opsknight", "itoc360", "navi", "events")

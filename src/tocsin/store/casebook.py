@@ -22,11 +22,13 @@ from tocsin.core.model import (
     IncidentStatus,
     MessageType,
     NotificationState,
-    Plans,
     Signal,
     TimelineKind,
 )
 from tocsin.core.notify import TELLING_CHANNELS
+from tocsin.core.plans import (
+    Plans,
+)
 from tocsin.store import jobs
 from tocsin.store.db import insert_many, new_id, update_many
 from tocsin.store.incidents import alert_of, alert_row, entry, incident_of, incident_row

@@ -11,7 +11,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, exists, func, select, tuple_, update
 
-from tocsin.core.model import DeliveryOutcome, DeliveryStatus, Verb
+from tocsin.core.model import (
+    DeliveryOutcome,
+    DeliveryStatus,
+    Verb,
+)
 from tocsin.store.db import insert_columns, update_many
 from tocsin.store.tables import deliveries, delivery_bodies, delivery_keys, inbox_partitions
 

@@ -8,7 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from tocsin.core.model import MessageType, NotificationState
+from tocsin.core.model import (
+    MessageType,
+    NotificationState,
+)
 from tocsin.core.retry import Outcome
 from tocsin.store.db import insert_many, update_many
 from tocsin.store.tables import attempts, notifications

@@ -7,7 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
-from tocsin.core.model import Role
+from tocsin.core.model import (
+    Role,
+)
 from tocsin.store import plans
 from tocsin.store.db import new_id
 from tocsin.store.tables import api_keys, contact_methods

@@ -12,23 +12,25 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, select, update
 
 from tocsin.core.model import (
+    Priority,
+    Role,
+    Severity,
+    Urgency,
+    Verb,
+)
+from tocsin.core.plans import (
     ContactMethod,
     Integration,
     NotificationRule,
     Overrides,
     Plans,
     Policy,
-    Priority,
-    Role,
     Route,
     Service,
-    Severity,
     Step,
     Target,
     Team,
-    Urgency,
     User,
-    Verb,
 )
 from tocsin.store.db import Database
 from tocsin.store.tables import (

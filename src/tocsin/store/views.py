@@ -17,7 +17,13 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
 
 from tocsin.core.escalation import policy_of
-from tocsin.core.model import DeliveryStatus, Incident, Plans
+from tocsin.core.model import (
+    DeliveryStatus,
+    Incident,
+)
+from tocsin.core.plans import (
+    Plans,
+)
 from tocsin.store.incidents import incident_of, load
 from tocsin.store.tables import (
     alerts,

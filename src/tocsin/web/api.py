@@ -17,9 +17,11 @@ from tocsin.core.model import (
     DeliveryOutcome,
     DeliveryStatus,
     IncidentStatus,
-    Plans,
     Severity,
     Urgency,
+)
+from tocsin.core.plans import (
+    Plans,
 )
 from tocsin.core.times import parse_instant, parse_span
 from tocsin.store import views

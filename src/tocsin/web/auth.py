@@ -9,7 +9,12 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from tocsin.core.access import Action, may
-from tocsin.core.model import Actor, Plans
+from tocsin.core.model import (
+    Actor,
+)
+from tocsin.core.plans import (
+    Plans,
+)
 from tocsin.store.people import ApiKey
 from tocsin.web.problems import Denied, Unknown
 from tocsin.work.manage import Office

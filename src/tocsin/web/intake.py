@@ -19,7 +19,13 @@ import structlog
 from tocsin.core.body import Body, NotJson, read_body
 from tocsin.core.dialect import Dialect, identify, read
 from tocsin.core.event import event_errors
-from tocsin.core.model import DeliveryStatus, Integration, Verb
+from tocsin.core.model import (
+    DeliveryStatus,
+    Verb,
+)
+from tocsin.core.plans import (
+    Integration,
+)
 from tocsin.store.db import new_id
 from tocsin.store.inbox import Arrival
 from tocsin.store.plans import PlansCache

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.core.model import Priority, Severity
+from tocsin.core.model import (
+    Priority,
+    Severity,
+)
 from tocsin.store.views import PersonView
 
 

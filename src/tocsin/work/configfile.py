@@ -17,7 +17,13 @@ import yaml
 
 from tocsin.channels.base import REGISTRY
 from tocsin.channels.email import check as check_email
-from tocsin.core.model import Priority, Role, Severity, Urgency, Verb
+from tocsin.core.model import (
+    Priority,
+    Role,
+    Severity,
+    Urgency,
+    Verb,
+)
 from tocsin.core.times import format_span, parse_span
 
 #: Where something stands in the file: keys and list positions from the top.

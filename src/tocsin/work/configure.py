@@ -13,7 +13,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table
 
-from tocsin.core.model import ContactMethod, Integration, Plans, Policy, Service, Team, User
+from tocsin.core.plans import (
+    ContactMethod,
+    Integration,
+    Plans,
+    Policy,
+    Service,
+    Team,
+    User,
+)
 from tocsin.core.times import format_span, parse_span
 from tocsin.store import setup
 from tocsin.store.db import Database

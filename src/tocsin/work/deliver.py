@@ -17,12 +17,14 @@ from sqlalchemy import Connection
 from tocsin.channels.base import Message
 from tocsin.core.message import words
 from tocsin.core.model import (
-    ContactMethod,
     Incident,
     MessageType,
     NotificationState,
-    Plans,
     TimelineKind,
+)
+from tocsin.core.plans import (
+    ContactMethod,
+    Plans,
     User,
 )
 from tocsin.core.retry import Outcome, Report, next_attempt

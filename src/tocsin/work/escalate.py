@@ -10,7 +10,13 @@ from sqlalchemy import Connection
 from tocsin.core import effects as fx
 from tocsin.core.escalation import look
 from tocsin.core.incident import resolve, wake
-from tocsin.core.model import TOCSIN, Incident, Plans
+from tocsin.core.model import (
+    TOCSIN,
+    Incident,
+)
+from tocsin.core.plans import (
+    Plans,
+)
 from tocsin.core.retry import MAX_JOB_ATTEMPTS, backoff
 from tocsin.store import jobs
 from tocsin.store.casebook import Casebook

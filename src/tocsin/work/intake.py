@@ -15,11 +15,13 @@ from tocsin.core.model import (
     DeliveryOutcome,
     DeliveryStatus,
     Incident,
+    Signal,
+    Verb,
+)
+from tocsin.core.plans import (
     Integration,
     Plans,
     Service,
-    Signal,
-    Verb,
 )
 from tocsin.core.triage import Decision, route, triage
 from tocsin.store import inbox

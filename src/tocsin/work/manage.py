@@ -8,7 +8,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tocsin.core.access import Action, may
-from tocsin.core.model import Integration, Plans, Role, Service
+from tocsin.core.model import (
+    Role,
+)
+from tocsin.core.plans import (
+    Integration,
+    Plans,
+    Service,
+)
 from tocsin.store import inbox, people, setup
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival

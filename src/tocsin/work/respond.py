@@ -15,13 +15,15 @@ from tocsin.core.model import (
     EscalationState,
     Incident,
     IncidentStatus,
-    Plans,
     Priority,
     Severity,
     Signal,
     Verb,
 )
 from tocsin.core.notify import urgency
+from tocsin.core.plans import (
+    Plans,
+)
 from tocsin.core.text import clean
 from tocsin.store import views
 from tocsin.store.casebook import Casebook
