@@ -120,7 +120,7 @@ def telephones() -> Iterator[Telephones]:
         thread.join()
 
 
-@dataclass(slots=True)
+@dataclass
 class MailServer:
     """An SMTP server that keeps what it takes, and answers RCPT and DATA as it is told."""
 

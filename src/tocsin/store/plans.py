@@ -19,8 +19,11 @@ from tocsin.core.model import (
     Verb,
 )
 from tocsin.core.plans import (
+    Absence,
+    AwayKind,
     ContactMethod,
     Integration,
+    MaintenanceWindow,
     NotificationRule,
     Overrides,
     Plans,
@@ -28,16 +31,20 @@ from tocsin.core.plans import (
     Route,
     Service,
     Step,
+    SupportHours,
     Target,
     Team,
     User,
 )
 from tocsin.store.db import Database
+from tocsin.store.schedules import load_schedules, restriction_of
 from tocsin.store.tables import (
+    absences,
     contact_methods,
     escalation_policies,
     installation,
     integrations,
+    maintenance_windows,
     notification_rules,
     services,
     team_members,
@@ -112,28 +119,65 @@ def load(connection: Connection, vault: Vault) -> Plans:
     policies are gone, for nobody may be paged through them.
     """
     setup = connection.execute(select(installation)).one()
-    methods, rules = _methods(connection, vault), _rules(connection)
+    people = _users(connection, vault)
     return Plans(
         revision=setup.revision,
         fallback_user_id=setup.fallback_user_id,
-        users={
-            row["id"]: User(
-                id=row["id"],
-                email=row["email"],
-                name=row["name"],
-                role=Role(row["role"]),
-                time_zone=row["time_zone"],
-                contact_methods=tuple(methods[row["id"]]),
-                notification_rules=tuple(rules[row["id"]]),
-            )
-            for row in _live(connection, users)
-        },
+        users=people,
         teams=_teams(connection),
+        schedules=load_schedules(connection, people),
+        maintenance_windows=tuple(window_of(row) for row in _live(connection, maintenance_windows)),
         policies={row["id"]: policy_of(row) for row in _live(connection, escalation_policies)},
         services={row["id"]: _service(row) for row in _all(connection, services)},
         integrations={
             row["id"]: _integration(row, vault) for row in _all(connection, integrations)
         },
+    )
+
+
+def _users(connection: Connection, vault: Vault) -> dict[str, User]:
+    methods, rules = _methods(connection, vault), _rules(connection)
+    away: dict[str, list[Absence]] = defaultdict(list)
+    for row in sorted(_live(connection, absences), key=lambda one: str(one["id"])):
+        away[row["user_id"]].append(absence_of(row))
+    return {
+        row["id"]: User(
+            id=row["id"],
+            email=row["email"],
+            name=row["name"],
+            role=Role(row["role"]),
+            time_zone=row["time_zone"],
+            contact_methods=tuple(methods[row["id"]]),
+            notification_rules=tuple(rules[row["id"]]),
+            absences=tuple(away[row["id"]]),
+            quiet_hours=restriction_of(row["quiet_hours"]) if row["quiet_hours"] else None,
+            handoff_notices=row["handoff_notices"],
+        )
+        for row in _live(connection, users)
+    }
+
+
+def absence_of(row: RowMapping) -> Absence:
+    """Read an absence from its row."""
+    return Absence(
+        id=row["id"],
+        user_id=row["user_id"],
+        kind=AwayKind(row["kind"]),
+        begins_at=row["begins_at"],
+        ends_at=row["ends_at"],
+        substitute_id=row["substitute_id"],
+    )
+
+
+def window_of(row: RowMapping) -> MaintenanceWindow:
+    """Read a maintenance window from its row."""
+    return MaintenanceWindow(
+        id=row["id"],
+        service_ids=tuple(row["service_ids"]),
+        match=route_of(row["match"]) if row["match"] else None,
+        begins_at=row["begins_at"],
+        ends_at=row["ends_at"],
+        reason=row["reason"],
     )
 
 
@@ -208,8 +252,11 @@ def policy_of(row: RowMapping) -> Policy:
                     for target in step["targets"]
                 ),
                 wait=timedelta(seconds=step["wait_seconds"]),
+                # Steps of schema 0001 have neither.
+                id=step.get("id") or f"{row['id']}.{number}",
+                everybody=step.get("everybody", False),
             )
-            for step in row["steps"]
+            for number, step in enumerate(row["steps"], 1)
         ),
     )
 
@@ -220,6 +267,8 @@ def steps_document(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
         {
             "targets": [{"kind": target.kind, "ids": list(target.ids)} for target in step.targets],
             "wait_seconds": int(step.wait.total_seconds()),
+            "id": step.id,
+            "everybody": step.everybody,
         }
         for step in steps
     ]
@@ -239,7 +288,16 @@ def _service(row: RowMapping) -> Service:
         acknowledge_timeout=_span(row["acknowledge_timeout_seconds"]),
         reopen_window=_span(row["reopen_window_seconds"]),
         auto_resolve_after=_span(row["auto_resolve_after_seconds"]),
+        support_hours=_support_hours(row["support_hours"]) if row["support_hours"] else None,
         is_deleted=row["deleted_at"] is not None,
+    )
+
+
+def _support_hours(document: Mapping[str, Any]) -> SupportHours:
+    return SupportHours(
+        time_zone=document["time_zone"],
+        hours=restriction_of(document["hours"]),
+        outside=Urgency(document["outside"]),
     )
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -129,6 +130,9 @@ users = Table(
     Column("name", String(200), nullable=False),
     Column("role", String(20), nullable=False),
     Column("time_zone", String(64), nullable=False),
+    #: A window of the day, as ``store/plans.py`` writes it.
+    Column("quiet_hours", Document),
+    Column("handoff_notices", Boolean, nullable=False, server_default=false()),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
     _live("email", "users"),
@@ -156,6 +160,32 @@ contact_methods = Table(
         sqlite_where=text("deleted_at IS NULL"),
         postgresql_where=text("deleted_at IS NULL"),
     ),
+)
+
+#: The code a person has to type before anything else is sent to a contact method.
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("contact_method_id", String(40), primary_key=True),
+    #: Kept readable by us alone, for the message is built when it is sent.
+    Column("code_encrypted", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("wrong_count", Integer, nullable=False),
+    #: When codes were sent, to limit them.
+    Column("sent_at", Document, nullable=False),
+)
+
+absences = Table(
+    "absences",
+    metadata,
+    _id(),
+    _ref("user_id", "users", index=True),
+    Column("kind", String(10), nullable=False),
+    Column("begins_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    _ref("substitute_id", "users", nullable=True),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
 )
 
 notification_rules = Table(
@@ -188,17 +218,108 @@ team_members = Table(
     PrimaryKeyConstraint("team_id", "user_id"),
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    _id(),
+    Column("name", String(200), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    _ref("team_id", "teams", nullable=True),
+    #: Layers as ``store/schedules.py`` reads and writes them.
+    Column("layers", Document, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    _live("name", "schedules"),
+)
+
+#: Changes of a finished schedule, the later ones over the earlier ones.
+overrides = Table(
+    "overrides",
+    metadata,
+    _id(),
+    _ref("schedule_id", "schedules", index=True),
+    Column("kind", String(10), nullable=False),
+    _ref("user_id", "users"),
+    #: ISO 8601: without an offset on the clock of the schedule's zone, with one an instant.
+    Column("begins", String(40), nullable=False),
+    Column("ends", String(40), nullable=False),
+    _ref("instead_of_id", "users", nullable=True),
+    Column("created_by", String(320), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+)
+
+#: Offers of a shift, or of part of one; taken, it becomes an override.
+swaps = Table(
+    "swaps",
+    metadata,
+    _id(),
+    _ref("schedule_id", "schedules", index=True),
+    _ref("user_id", "users"),
+    Column("begins_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    _ref("taken_by_id", "users", nullable=True),
+    _ref("override_id", "overrides", nullable=True),
+    Column("taken_at", Instant),
+    Column("deleted_at", Instant),
+)
+
+#: The calendars that layers take their shifts from, as they were read last.
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("url", String(2000), primary_key=True),
+    #: Named events, each with begin and end, as ``store/schedules.py`` reads them.
+    Column("events", Document, nullable=False),
+    Column("etag", String(500)),
+    Column("tried_at", Instant),
+    #: When ``events`` were read; older ones are better than none.
+    Column("fetched_at", Instant),
+    Column("error", String(500)),
+)
+
+#: Secret addresses under which a schedule, or what one person has of all, is read as a calendar.
+calendar_feeds = Table(
+    "calendar_feeds",
+    metadata,
+    _id(),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    _ref("user_id", "users", nullable=True, index=True),
+    _ref("schedule_id", "schedules", nullable=True, index=True),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+)
+
+#: What was last told of a schedule: who was on call, and which gaps lie ahead.
+schedule_watch = Table(
+    "schedule_watch",
+    metadata,
+    Column("schedule_id", String(40), primary_key=True),
+    Column("user_ids", Document, nullable=False),
+    Column("told_gaps", String(64)),
+    Column("told_gaps_at", Instant),
+)
+
 escalation_policies = Table(
     "escalation_policies",
     metadata,
     _id(),
     Column("name", String(200), nullable=False),
     Column("repeat", Integer, nullable=False),
-    #: ``[{"targets": [{"kind", "ids"}], "wait_seconds"}]``, read and written by ``store/plans.py``.
+    #: Steps as ``store/plans.py`` reads and writes them.
     Column("steps", Document, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
     _live("name", "escalation_policies"),
+)
+
+#: How often a step that goes round has been taken: whose turn it is next.
+turns = Table(
+    "turns",
+    metadata,
+    Column("step_id", String(40), primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )
 
 services = Table(
@@ -212,6 +333,7 @@ services = Table(
     Column("acknowledge_timeout_seconds", Integer),
     Column("reopen_window_seconds", Integer),
     Column("auto_resolve_after_seconds", Integer),
+    Column("support_hours", Document),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
     _live("name", "services"),
@@ -238,6 +360,23 @@ integrations = Table(
     Column("deleted_at", Instant),
     _live("name", "integrations"),
     _live("routing_key_hash", "integrations"),
+)
+
+maintenance_windows = Table(
+    "maintenance_windows",
+    metadata,
+    _id(),
+    #: Ids; an empty list means all services.
+    Column("service_ids", Document, nullable=False),
+    #: A route's matches, or null.
+    Column("match", Document),
+    Column("begins_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("created_by", String(320), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    Index("ix_maintenance_windows_ends_at", "ends_at"),
 )
 
 api_keys = Table(
@@ -372,14 +511,20 @@ incidents = Table(
     Column("escalation_state", String(20), nullable=False),
     Column("escalation_cycle", Integer, nullable=False),
     Column("escalation_has_reached", Boolean, nullable=False),
+    Column("escalation_step_id", String(40)),
+    #: ``{"also", "awaiting", "answered"}``: lists of user ids; null when all are empty.
+    Column("escalation_people", Document),
     Column("assigned_user_id", String(40)),
     Column("assigned_policy_id", String(40)),
     Column("triggered_at", Instant, nullable=False),
     Column("acknowledged_at", Instant),
     Column("acknowledged_by", String(320)),
+    Column("acknowledged_by_id", String(40)),
     Column("resolved_at", Instant),
     Column("snoozed_until", Instant),
     Column("suppressed_until", Instant),
+    Column("suppressed_by_id", String(40)),
+    Column("merged_into_id", String(40)),
     Index("ix_incidents_status_number", "status", "number"),
     Index("ix_incidents_service_id_number", "service_id", "number"),
     sqlite_autoincrement=True,
@@ -449,6 +594,8 @@ notifications = Table(
     Column("attempts", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
+    #: The notification whose message said this one too.
+    Column("bundled_into_id", String(40)),
     #: One notification per incident, run, round, step, contact method and rule.
     Index(
         "uq_notifications_once",
@@ -462,6 +609,14 @@ notifications = Table(
         unique=True,
     ),
     Index("ix_notifications_user_id_id", "user_id", "id"),
+    Index(
+        "ix_notifications_pending",
+        "contact_method_id",
+        "service_id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index("ix_notifications_contact_method_id_sent_at", "contact_method_id", "sent_at"),
 )
 
 #: One try to hand a notification over: written before the call, finished after it.
@@ -478,6 +633,19 @@ attempts = Table(
     Column("outcome", String(20)),
     Column("detail", String(500)),
     Index("ix_attempts_notification_id", "notification_id"),
+)
+
+#: What the number in an answer to a message stands for, per contact method.
+reply_codes = Table(
+    "reply_codes",
+    metadata,
+    Column("contact_method_id", String(40), nullable=False),
+    Column("code", Integer, nullable=False),
+    #: An incident, or a service whose pages were bundled.
+    Column("incident_id", String(40)),
+    Column("service_id", String(40)),
+    Column("used_at", Instant, nullable=False),
+    PrimaryKeyConstraint("contact_method_id", "code"),
 )
 
 #: What must happen at a time. The key says what it is about, so putting one twice is one job.

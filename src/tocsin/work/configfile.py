@@ -24,7 +24,15 @@ from tocsin.core.model import (
     Urgency,
     Verb,
 )
-from tocsin.core.times import format_span, parse_span
+from tocsin.work.schedulefile import (
+    HoursTable,
+    ScheduleTable,
+    SupportHoursTable,
+    Table,
+    one_of,
+    span,
+    unique,
+)
 
 #: Where something stands in the file: keys and list positions from the top.
 Path: TypeAlias = tuple[str | int, ...]
@@ -44,24 +52,7 @@ class BadFile(ValueError):
         super().__init__("\n".join(self.findings))
 
 
-class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What all tables of the file are: no unknown key, and defaults are not written out."""
-
-
-def _one_of(name: str, value: str, allowed: Iterable[str]) -> None:
-    allowed = tuple(allowed)
-    if value not in allowed:
-        close = difflib.get_close_matches(value, allowed, n=1)
-        few = f": {', '.join(allowed)}" if len(allowed) <= 12 else ""
-        hint = f"; did you mean {close[0]}?" if close else few
-        raise ValueError(f"{name} {value!r} is not known{hint}")
-
-
-def _span(text: str) -> str:
-    return format_span(parse_span(text))
-
-
-class ContactMethodTable(_Table, kw_only=True):
+class ContactMethodTable(Table, kw_only=True):
     """How to reach a person."""
 
     name: str
@@ -72,7 +63,7 @@ class ContactMethodTable(_Table, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check channel, address and secret."""
-        _one_of("channel", self.channel, REGISTRY)
+        one_of("channel", self.channel, REGISTRY)
         kind = REGISTRY[self.channel]
         wrong = kind.check(self.address)
         if wrong is None and self.secret is not None and not self.secret.startswith("stored:"):
@@ -81,7 +72,7 @@ class ContactMethodTable(_Table, kw_only=True):
             raise ValueError(wrong)
 
 
-class RuleTable(_Table, kw_only=True):
+class RuleTable(Table, kw_only=True):
     """For this urgency, so long after the page, use this contact method."""
 
     urgency: Urgency
@@ -90,10 +81,10 @@ class RuleTable(_Table, kw_only=True):
 
     def __post_init__(self) -> None:
         """Write the delay in one way."""
-        self.after = _span(self.after)
+        self.after = span(self.after)
 
 
-class UserTable(_Table, kw_only=True):
+class UserTable(Table, kw_only=True):
     """A person."""
 
     email: str
@@ -102,49 +93,58 @@ class UserTable(_Table, kw_only=True):
     time_zone: str = "UTC"
     contact_methods: list[ContactMethodTable] = []
     notification_rules: list[RuleTable] = []
+    #: Every day, on the wall clock of ``time_zone``: pages of low urgency wait for its end.
+    quiet_hours: HoursTable | None = None
+    #: Whether to say when time on call begins and ends.
+    handoff_notices: bool = False
 
     def __post_init__(self) -> None:
         """Check address, zone, and that rules name contact methods that are there."""
         if wrong := check_email(self.email):
             raise ValueError(wrong)
-        _one_of("time zone", self.time_zone, zoneinfo.available_timezones())
+        one_of("time zone", self.time_zone, zoneinfo.available_timezones())
         names = [method.name for method in self.contact_methods]
-        _unique("contact method", names)
+        unique("contact method", names)
         for rule in self.notification_rules:
-            _one_of("contact method", rule.contact_method, names)
+            one_of("contact method", rule.contact_method, names)
 
 
-class TeamTable(_Table, kw_only=True):
+class TeamTable(Table, kw_only=True):
     """People who own services."""
 
     name: str
     members: list[str] = []
 
 
-class TargetTable(_Table, kw_only=True):
+class TargetTable(Table, kw_only=True):
     """Whom a step names: exactly one of these."""
 
     user: str | None = None
+    schedule: str | None = None
     team: str | None = None
+    #: Addresses of people who are paged in turn, one at a time.
+    round_robin: list[str] | None = None
 
     def __post_init__(self) -> None:
         """Check that one is named."""
         if sum(getattr(self, name) is not None for name in self.__struct_fields__) != 1:
-            raise ValueError("a target names exactly one of user, team")
+            raise ValueError(f"a target names exactly one of {', '.join(self.__struct_fields__)}")
+        unique("participant", self.round_robin or ())
 
 
-class StepTable(_Table, kw_only=True):
+class StepTable(Table, kw_only=True):
     """One step of a policy."""
 
     targets: list[TargetTable] = []
     wait: str = "5m"
+    everybody: bool = False
 
     def __post_init__(self) -> None:
         """Write the wait in one way."""
-        self.wait = _span(self.wait)
+        self.wait = span(self.wait)
 
 
-class PolicyTable(_Table, kw_only=True):
+class PolicyTable(Table, kw_only=True):
     """An escalation policy."""
 
     name: str
@@ -157,13 +157,14 @@ class PolicyTable(_Table, kw_only=True):
             raise ValueError(f"repeat {self.repeat} is not between 0 and 100")
 
 
-class ServiceTable(_Table, kw_only=True):
+class ServiceTable(Table, kw_only=True):
     """A service."""
 
     name: str
     team: str | None = None
     escalation_policy: str | None = None
     urgency: dict[str, Urgency] = {}
+    support_hours: SupportHoursTable | None = None
     acknowledge_timeout: str | None = None
     reopen_window: str | None = None
     auto_resolve_after: str | None = None
@@ -172,11 +173,11 @@ class ServiceTable(_Table, kw_only=True):
         """Check the rows of the urgency table, and write spans in one way."""
         rows = [*Severity, *(f"priority.{priority}" for priority in Priority)]
         for row in self.urgency:
-            _one_of("urgency row", row, rows)
+            one_of("urgency row", row, rows)
         for name in ("acknowledge_timeout", "reopen_window", "auto_resolve_after"):
             text = getattr(self, name)
             if text is not None:
-                setattr(self, name, _span(text))
+                setattr(self, name, span(text))
 
 
 Words: TypeAlias = str | list[str]
@@ -186,7 +187,7 @@ def _list(words: Words) -> list[str]:
     return [words] if isinstance(words, str) else words
 
 
-class OverridesTable(_Table, kw_only=True):
+class OverridesTable(Table, kw_only=True):
     """What an integration lays over its dialect's tables."""
 
     action: dict[str, Verb] = {}
@@ -194,7 +195,7 @@ class OverridesTable(_Table, kw_only=True):
     priority: dict[str, Priority] = {}
 
 
-class IntegrationTable(_Table, kw_only=True):
+class IntegrationTable(Table, kw_only=True):
     """An integration."""
 
     name: str
@@ -212,10 +213,10 @@ class IntegrationTable(_Table, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check every word that has to be one of some."""
-        _one_of("source", self.source, SOURCES)
-        _one_of("dialect", self.dialect, DIALECTS)
+        one_of("source", self.source, SOURCES)
+        one_of("dialect", self.dialect, DIALECTS)
         # YAML 1.1 readers and writers take off for false.
-        _one_of("replay_protection", self.replay_protection, REPLAY)
+        one_of("replay_protection", self.replay_protection, REPLAY)
         if self.routing_key is not None and len(self.routing_key) < MIN_KEY:
             raise ValueError(f"a routing key has at least {MIN_KEY} characters")
         if any(not secret for secret in self.signing_secrets):
@@ -236,38 +237,31 @@ def _checked_route(route: Mapping[str, Words]) -> dict[str, Words]:
             if not isinstance(value, str):
                 raise ValueError(f"a route's {field} is one word")
             if field == "verb":
-                _one_of("verb", value, (verb for verb in Verb if verb is not Verb.REGRESS))
+                one_of("verb", value, (verb for verb in Verb if verb is not Verb.REGRESS))
             checked[field] = value
         elif field in ROUTE_FIELDS or (field.startswith("tag.") and field != "tag."):
             checked[field] = _list(value)
         else:
-            _one_of("route field", field, (*ROUTE_FIELDS, "tag.NAME", "service", "verb"))
+            one_of("route field", field, (*ROUTE_FIELDS, "tag.NAME", "service", "verb"))
     return checked
 
 
-class FallbackTable(_Table, kw_only=True):
+class FallbackTable(Table, kw_only=True):
     """Who is paged when a policy reaches nobody."""
 
     user: str
 
 
-class File(_Table, kw_only=True):
+class File(Table, kw_only=True):
     """The whole file."""
 
     users: list[UserTable] = []
     teams: list[TeamTable] = []
+    schedules: list[ScheduleTable] = []
     escalation_policies: list[PolicyTable] = []
     services: list[ServiceTable] = []
     integrations: list[IntegrationTable] = []
     fallback: FallbackTable | None = None
-
-
-def _unique(kind: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"two {kind}s are named {name!r}")
-        seen.add(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +306,7 @@ def parse(text: str, name: str) -> tuple[File, Source]:
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's few plain types: 09:30 stays a time of day, off and no stay words."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as the base class has it
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
 
 for _tag, _pattern, _first in (
@@ -397,7 +391,7 @@ _WORDS = {
 
 
 def _all_fields() -> Iterator[str]:
-    for table in _Table.__subclasses__():
+    for table in Table.__subclasses__():
         yield from table.__struct_fields__
 
 
@@ -406,12 +400,13 @@ def _dangling(file: File, source: Source) -> Iterator[str]:
     names = {
         "user": [user.email for user in file.users],
         "team": [team.name for team in file.teams],
+        "schedule": [schedule.name for schedule in file.schedules],
         "escalation policy": [policy.name for policy in file.escalation_policies],
         "service": [service.name for service in file.services],
     }
     named = (
-        ("users", "email"), ("teams", "name"), ("escalation_policies", "name"),
-        ("services", "name"), ("integrations", "name"),
+        ("users", "email"), ("teams", "name"), ("schedules", "name"),
+        ("escalation_policies", "name"), ("services", "name"), ("integrations", "name"),
     )  # fmt: skip
     for section, field in named:
         seen: set[str] = set()
@@ -427,16 +422,19 @@ def _dangling(file: File, source: Source) -> Iterator[str]:
             yield source.at(path, f"there is no {kind} {name!r}{hint}")
 
 
-def _references(file: File) -> Iterator[tuple[Path, str, str]]:
+Reference: TypeAlias = tuple[Path, str, str]
+
+
+def _references(file: File) -> Iterator[Reference]:
     """Yield every name that must be somewhere else in the file: where, of which kind, which."""
     for at, team in enumerate(file.teams):
         for number, member in enumerate(team.members):
             yield ("teams", at, "members", number), "user", member
+    for at, schedule in enumerate(file.schedules):
+        yield from _named(("schedules", at), schedule, team="team")
+        yield from ((("schedules", at, *within), "user", who) for within, who in schedule.people())
     for at, policy in enumerate(file.escalation_policies):
-        for number, step in enumerate(policy.steps):
-            for which, target in enumerate(step.targets):
-                place: Path = ("escalation_policies", at, "steps", number, "targets", which)
-                yield from _named(place, target, user="user", team="team")
+        yield from _policy_references(("escalation_policies", at), policy)
     for at, service in enumerate(file.services):
         yield from _named(
             ("services", at), service, team="team", escalation_policy="escalation policy"
@@ -450,7 +448,16 @@ def _references(file: File) -> Iterator[tuple[Path, str, str]]:
         yield from _named(("fallback",), file.fallback, user="user")
 
 
-def _named(path: Path, table: _Table, **kinds: str) -> Iterator[tuple[Path, str, str]]:
+def _policy_references(path: Path, policy: PolicyTable) -> Iterator[Reference]:
+    for number, step in enumerate(policy.steps):
+        for which, target in enumerate(step.targets):
+            place: Path = (*path, "steps", number, "targets", which)
+            yield from _named(place, target, user="user", schedule="schedule", team="team")
+            for nth, email in enumerate(target.round_robin or ()):
+                yield (*place, "round_robin", nth), "user", email
+
+
+def _named(path: Path, table: Table, **kinds: str) -> Iterator[Reference]:
     """Yield the names in these fields of a table."""
     for field, kind in kinds.items():
         name = getattr(table, field)

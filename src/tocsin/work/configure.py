@@ -3,47 +3,56 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table
 
 from tocsin.core.plans import (
-    ContactMethod,
     Integration,
     Plans,
-    Policy,
-    Service,
-    Team,
-    User,
+    Step,
+    Target,
 )
-from tocsin.core.times import format_span, parse_span
+from tocsin.core.times import parse_span
 from tocsin.store import setup
-from tocsin.store.db import Database
-from tocsin.store.plans import PlansCache, bump, load
-from tocsin.store.tables import escalation_policies, integrations, services, teams, users
+from tocsin.store.db import Database, new_id
+from tocsin.store.plans import PlansCache, bump, load, steps_document
+from tocsin.store.schedules import layer_document, set_overrides
+from tocsin.store.tables import (
+    escalation_policies,
+    integrations,
+    schedules,
+    services,
+    teams,
+    users,
+)
 from tocsin.store.vault import Vault, new_key
 from tocsin.work.configfile import (
     BadFile,
-    ContactMethodTable,
-    FallbackTable,
     File,
     IntegrationTable,
-    OverridesTable,
     Path,
     PolicyTable,
-    RuleTable,
     ServiceTable,
     Source,
-    StepTable,
     TargetTable,
     TeamTable,
     UserTable,
+)
+from tocsin.work.currentfile import current_file, living
+from tocsin.work.schedulefile import (
+    ScheduleTable,
+    hours_document,
+    layers_of,
+    overrides_of,
+    support_hours_document,
 )
 
 #: How a secret is written where it must not be shown: ``stored:`` and the start of its digest.
@@ -117,7 +126,7 @@ class Configurator:
         with self._database.read() as connection:
             plans = self._plans.current(connection)
             keys = setup.routing_keys(connection, self._vault)
-        found = next((keys[i.id] for i in _living(plans.integrations) if i.name == name), None)
+        found = next((keys[i.id] for i in living(plans.integrations) if i.name == name), None)
         return None if found is None else [public_url + path.format(found) for path in _URL_PATHS]
 
     def integration(self, name: str) -> tuple[Integration, str] | None:
@@ -125,7 +134,7 @@ class Configurator:
         with self._database.read() as connection:
             plans = self._plans.current(connection)
             keys = setup.routing_keys(connection, self._vault)
-        found = next((i for i in _living(plans.integrations) if i.name == name), None)
+        found = next((i for i in living(plans.integrations) if i.name == name), None)
         return None if found is None else (found, keys[found.id])
 
     def _file(self, connection: Connection, plans: Plans) -> File:
@@ -145,148 +154,13 @@ def reference(secret: str) -> str:
     return STORED + hashlib.sha256(secret.encode()).hexdigest()[:16]
 
 
-# -- from plans to a file -------------------------------------------------------------------------
-
-
-def _living(things: Mapping[str, Any]) -> list[Any]:
-    return sorted(
-        (thing for thing in things.values() if not thing.is_deleted), key=lambda one: one.name
-    )
-
-
-def current_file(plans: Plans, keys: Mapping[str, str]) -> File:
-    """Write the configuration as a file, with every secret in it."""
-    fallback = plans.users.get(plans.fallback_user_id or "")
-    return File(
-        users=[_user(user) for user in sorted(plans.users.values(), key=lambda one: one.email)],
-        teams=[_team(t, plans) for t in sorted(plans.teams.values(), key=lambda one: one.name)],
-        escalation_policies=[
-            _policy(policy, plans)
-            for policy in sorted(plans.policies.values(), key=lambda one: one.name)
-        ],
-        services=[_service(service, plans) for service in _living(plans.services)],
-        integrations=[
-            _integration(one, plans, keys[one.id]) for one in _living(plans.integrations)
-        ],
-        fallback=FallbackTable(user=fallback.email) if fallback else None,
-    )
-
-
-def _user(user: User) -> UserTable:
-    names = {method.id: method.name for method in user.contact_methods}
-    return UserTable(
-        email=user.email,
-        name=user.name,
-        role=user.role,
-        time_zone=user.time_zone,
-        contact_methods=[
-            ContactMethodTable(
-                name=method.name,
-                channel=method.channel,
-                address=method.address,
-                secret=method.secret,
-            )
-            for method in user.contact_methods
-        ],
-        notification_rules=[
-            RuleTable(
-                urgency=rule.urgency,
-                after=format_span(rule.after),
-                contact_method=names[rule.contact_method_id],
-            )
-            for rule in user.notification_rules
-        ],
-    )
-
-
-def _team(team: Team, plans: Plans) -> TeamTable:
-    members = (plans.users.get(id_) for id_ in team.member_ids)
-    return TeamTable(name=team.name, members=[user.email for user in members if user])
-
-
-def _policy(policy: Policy, plans: Plans) -> PolicyTable:
-    return PolicyTable(
-        name=policy.name,
-        repeat=policy.repeat,
-        steps=[
-            StepTable(
-                targets=[
-                    target_table
-                    for target in step.targets
-                    if (target_table := _target(target.kind, target.ids, plans))
-                ],
-                wait=format_span(step.wait),
-            )
-            for step in policy.steps
-        ],
-    )
-
-
-def _target(kind: str, ids: Sequence[str], plans: Plans) -> TargetTable | None:
-    if kind == "user":
-        user = plans.users.get(ids[0])
-        return TargetTable(user=user.email) if user else None
-    team = plans.teams.get(ids[0])
-    return TargetTable(team=team.name) if team else None
-
-
-def _span(span: timedelta | None) -> str | None:
-    return None if span is None else format_span(span)
-
-
-def _service(service: Service, plans: Plans) -> ServiceTable:
-    team = plans.teams.get(service.team_id or "")
-    policy = plans.policies.get(service.escalation_policy_id or "")
-    return ServiceTable(
-        name=service.name,
-        team=team.name if team else None,
-        escalation_policy=policy.name if policy else None,
-        urgency=dict(service.urgency),
-        acknowledge_timeout=_span(service.acknowledge_timeout),
-        reopen_window=_span(service.reopen_window),
-        auto_resolve_after=_span(service.auto_resolve_after),
-    )
-
-
-def _integration(one: Integration, plans: Plans, key: str) -> IntegrationTable:
-    def route(row: Any) -> dict[str, str | list[str]]:
-        lists = {
-            name: list(getattr(row, name))
-            for name in ("project", "environment", "level", "resource", "action", "title")
-            if getattr(row, name)
-        }
-        tags = {f"tag.{name}": list(values) for name, values in row.tags}
-        words = {
-            "service": plans.services[row.service_id].name if row.service_id else None,
-            "verb": row.verb and row.verb.value,
-        }
-        return lists | tags | {name: word for name, word in words.items() if word}
-
-    return IntegrationTable(
-        name=one.name,
-        service=plans.services[one.service_id].name,
-        source=one.source,
-        dialect=one.dialect,
-        routing_key=key,
-        signing_secrets=list(one.signing_secrets),
-        sentry_url=one.sentry_url,
-        enabled=one.is_enabled,
-        replay_protection="strict" if one.is_replay_strict else "off",
-        routes=[route(row) for row in one.routes],
-        overrides=OverridesTable(
-            action=dict(one.overrides.action),
-            severity=dict(one.overrides.severity),
-            priority=dict(one.overrides.priority),
-        ),
-    )
-
-
 # -- from two files to a plan ---------------------------------------------------------------------
 
 #: Sections in the order they are written: each names only what stands above it.
 SECTIONS = (
     ("users", "user", "email"),
     ("teams", "team", "name"),
+    ("schedules", "schedule", "name"),
     ("escalation_policies", "escalation policy", "name"),
     ("services", "service", "name"),
     ("integrations", "integration", "name"),
@@ -327,6 +201,10 @@ def _completed(file: File, now_file: File, source: Source) -> File:
             real(secret, (*path, "signing_secrets", number))
             for number, secret in enumerate(row.signing_secrets)
         ]
+    overrides = {schedule.name: schedule.overrides for schedule in now_file.schedules}
+    for schedule in file.schedules:
+        if schedule.overrides is None:
+            schedule.overrides = overrides.get(schedule.name) or []
     known = {
         (user.email, method.name): method.secret
         for user in now_file.users
@@ -394,14 +272,16 @@ class _Writer:
 
     def __init__(self, connection: Connection, plans: Plans, vault: Vault, now: datetime) -> None:
         self._connection = connection
+        self._plans = plans
         self._vault = vault
         self._now = now
         self._ids: dict[str, dict[str, str]] = {
             "users": {user.email: user.id for user in plans.users.values()},
             "teams": {team.name: team.id for team in plans.teams.values()},
+            "schedules": {schedule.name: schedule.id for schedule in plans.schedules.values()},
             "escalation_policies": {p.name: p.id for p in plans.policies.values()},
-            "services": {service.name: service.id for service in _living(plans.services)},
-            "integrations": {one.name: one.id for one in _living(plans.integrations)},
+            "services": {service.name: service.id for service in living(plans.services)},
+            "integrations": {one.name: one.id for one in living(plans.integrations)},
         }
 
     def write(self, wanted: File, changes: Sequence[Change]) -> None:
@@ -433,6 +313,9 @@ class _Writer:
         elif isinstance(row, TeamTable):
             members = [self._ids["users"][email] for email in row.members]
             setup.set_members(self._connection, known, members)
+        elif isinstance(row, ScheduleTable):
+            wanted = overrides_of(row, self._ids["users"])
+            set_overrides(self._connection, known, wanted, "configuration file", self._now)
 
     def _write_methods(self, user_id: str, row: UserTable) -> None:
         methods = [
@@ -462,27 +345,47 @@ class _Writer:
             "name": row.name,
             "role": row.role.value,
             "time_zone": row.time_zone,
+            "quiet_hours": hours_document(row.quiet_hours) if row.quiet_hours else None,
+            "handoff_notices": row.handoff_notices,
         }
 
     def team_values(self, row: TeamTable) -> dict[str, Any]:
         """Write a team."""
         return {"name": row.name}
 
+    def schedule_values(self, row: ScheduleTable) -> dict[str, Any]:
+        """Write a schedule but for its overrides."""
+        return {
+            "name": row.name,
+            "time_zone": row.time_zone,
+            "team_id": self._ids["teams"][row.team] if row.team else None,
+            "layers": [layer_document(layer) for layer in layers_of(row, self._ids["users"])],
+        }
+
     def policy_values(self, row: PolicyTable) -> dict[str, Any]:
-        """Write a policy, its targets by id."""
+        """Write a policy, its targets by id; steps that are still the same keep their ids."""
         steps = [
-            {
-                "targets": [self._target(target) for target in step.targets],
-                "wait_seconds": _seconds(step.wait),
-            }
+            Step(
+                targets=tuple(self._target(target) for target in step.targets),
+                wait=parse_span(step.wait),
+                everybody=step.everybody,
+            )
             for step in row.steps
         ]
-        return {"name": row.name, "repeat": row.repeat, "steps": steps}
+        known = self._plans.policies.get(self._ids["escalation_policies"].get(row.name, ""))
+        named = with_ids(known.steps if known else (), steps, lambda: new_id("stp", self._now))
+        return {"name": row.name, "repeat": row.repeat, "steps": steps_document(named)}
 
-    def _target(self, target: TargetTable) -> dict[str, Any]:
-        if target.user is not None:
-            return {"kind": "user", "ids": [self._ids["users"][target.user]]}
-        return {"kind": "team", "ids": [self._ids["teams"][target.team or ""]]}
+    def _target(self, target: TargetTable) -> Target:
+        if target.round_robin is not None:
+            ids = tuple(self._ids["users"][email] for email in target.round_robin)
+            return Target(kind="round_robin", ids=ids)
+        kind, section, name = next(
+            (kind, f"{kind}s", name)
+            for kind in ("user", "schedule", "team")
+            if (name := getattr(target, kind)) is not None
+        )
+        return Target(kind=kind, ids=(self._ids[section][name],))
 
     def service_values(self, row: ServiceTable) -> dict[str, Any]:
         """Write a service."""
@@ -498,6 +401,9 @@ class _Writer:
             "acknowledge_timeout_seconds": _seconds(row.acknowledge_timeout),
             "reopen_window_seconds": _seconds(row.reopen_window),
             "auto_resolve_after_seconds": _seconds(row.auto_resolve_after),
+            "support_hours": (
+                support_hours_document(row.support_hours) if row.support_hours else None
+            ),
         }
 
     def integration_values(self, row: IntegrationTable) -> dict[str, Any]:
@@ -532,6 +438,21 @@ class _Writer:
         }
 
 
+def with_ids(old: Sequence[Step], new: Sequence[Step], make: Callable[[], str]) -> tuple[Step, ...]:
+    """Give steps the ids of those they were, so that incidents that wait on one find it again.
+
+    Equal ones keep theirs wherever they moved to, and one that was changed in its place stays the
+    same step. The rest are new.
+    """
+    ids: dict[int, str] = {}
+    bare = [replace(step, id="") for step in old]
+    matcher = difflib.SequenceMatcher(a=[repr(s) for s in bare], b=[repr(s) for s in new])
+    for _, a_from, a_to, b_from, b_to in matcher.get_opcodes():
+        for a, b in zip(range(a_from, a_to), range(b_from, b_to), strict=False):
+            ids[b] = old[a].id
+    return tuple(replace(step, id=ids.get(at) or make()) for at, step in enumerate(new))
+
+
 def _seconds(span: str | None) -> Any:
     return None if span is None else int(parse_span(span).total_seconds())
 
@@ -540,9 +461,8 @@ def _seconds(span: str | None) -> Any:
 _TABLES: Mapping[str, tuple[Table, str, Callable[[_Writer, Any], dict[str, Any]]]] = {
     "users": (users, "usr", _Writer.user_values),
     "teams": (teams, "tea", _Writer.team_values),
+    "schedules": (schedules, "sch", _Writer.schedule_values),
     "escalation_policies": (escalation_policies, "pol", _Writer.policy_values),
     "services": (services, "svc", _Writer.service_values),
     "integrations": (integrations, "int", _Writer.integration_values),
 }
-
-__all__ = ["Applied", "Change", "Configurator", "ContactMethod", "current_file", "reference"]

@@ -14,7 +14,7 @@ from tocsin.store.tables import inbox_partitions, installation
 from tocsin.store.vault import Vault, WrongKeys
 
 #: The revision this program works with.
-HEAD = "0001"
+HEAD = "0002"
 
 #: Any number, the same for all who migrate: they wait for each other by it.
 _LOCK = 7_467_226
