@@ -15,7 +15,7 @@ NOTE = "<!-- Made by `make docs` from {}; change it there. -->"
 
 COMMANDS = (
     "serve", "demo", "migrate", "apply", "export", "urls", "send", "incidents", "ack", "resolve",
-    "deliveries", "replay", "key create", "config show", "config new-key",
+    "oncall", "deliveries", "replay", "key create", "config show", "config new-key",
 )  # fmt: skip
 
 
@@ -55,9 +55,15 @@ def access() -> str:
 
     what = {
         Action.READ: "see incidents, deliveries, notifications and configuration",
-        Action.RESPOND: "acknowledge, resolve, snooze, escalate, reassign, note, open; send events",
+        Action.RESPOND: (
+            "acknowledge, resolve, snooze, escalate, reassign, note, open; send events; set one's"
+            " own overrides, swaps and absences"
+        ),
         Action.REPLAY: "feed a stored delivery in again",
-        Action.CONFIGURE: "change services, integrations, policies, teams",
+        Action.CONFIGURE: (
+            "change services, integrations, policies, schedules, teams, maintenance windows; set"
+            " overrides, swaps and absences of others"
+        ),
         Action.ADMINISTER: "change people and API keys",
         Action.OWN: "change owners",
     }

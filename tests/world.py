@@ -164,6 +164,7 @@ class World:
             Metrics(),
             max_body=2 * 2**20,
             clock=lambda: self.now,
+            public_url=BASE,
         )
         transport = httpx2.ASGITransport(app=self._web)
         self._client = httpx2.AsyncClient(transport=transport, base_url=BASE)

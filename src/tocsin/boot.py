@@ -174,6 +174,7 @@ async def serve(
                 metrics,
                 max_body=settings.max_body,
                 clock=now,
+                public_url=settings.public_url,
             )
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready)

@@ -13,11 +13,15 @@ def explain(error: Exception) -> str | None:
     from tocsin.store.migrations import NewerSchema
     from tocsin.store.vault import WrongKeys
     from tocsin.work.configfile import BadFile
+    from tocsin.work.refusals import Conflict, Forbidden, Invalid
     from tocsin.work.respond import NotFound
 
     if isinstance(error, BadFile):
         return str(error)  # each line begins with its place in the file
-    known = (BadSetting, AlreadyServed, Refused, NewerSchema, WrongKeys, NotFound)
+    known = (
+        BadSetting, AlreadyServed, Refused, NewerSchema, WrongKeys, NotFound, Conflict, Forbidden,
+        Invalid,
+    )  # fmt: skip
     if isinstance(error, known):
         return f"tocsin: {error}"
     if isinstance(error, OperationalError):

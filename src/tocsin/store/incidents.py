@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from tocsin.core.model import (
     Alert,
@@ -20,7 +20,7 @@ from tocsin.core.model import (
     Urgency,
 )
 from tocsin.store.db import insert_many
-from tocsin.store.tables import incidents, timeline
+from tocsin.store.tables import deliveries, incidents, timeline
 
 
 def entry(
@@ -144,3 +144,21 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Incident]:
 def add_entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Append to timelines."""
     insert_many(connection, timeline, rows)
+
+
+def opened_since(
+    connection: Connection, since: datetime, service_ids: Sequence[str], limit: int
+) -> list[Incident]:
+    """Return incidents of some services (none named: of all), the newest first."""
+    query = select(incidents).where(incidents.c.triggered_at >= since)
+    if service_ids:
+        query = query.where(incidents.c.service_id.in_(service_ids))
+    query = query.order_by(incidents.c.number.desc()).limit(limit)
+    return [incident_of(row) for row in connection.execute(query).mappings()]
+
+
+def opening_delivery(connection: Connection, incident_id: str) -> str | None:
+    """Return the id of the first delivery of an incident, None if it is no longer kept."""
+    query = select(func.min(deliveries.c.id)).where(deliveries.c.incident_id == incident_id)
+    found: str | None = connection.scalar(query)
+    return found

@@ -24,15 +24,19 @@ from tocsin.store.db import Database
 from tocsin.store.inbox import Arrival
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
-from tocsin.web.api import Back, build_router
+from tocsin.web.api import build_router
+from tocsin.web.back import Back
 from tocsin.web.commit import GroupCommit
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.intake import EventsFor, Intake, Outcome, Ports
 from tocsin.web.metrics import Metrics
 from tocsin.web.problems import problem, refuse
 from tocsin.web.reader import Gone, Hold, Reader, Unread
+from tocsin.work.foresee import Hindsight
 from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
+from tocsin.work.rota import Rota
+from tocsin.work.things import collections
 
 #: How often the configuration in memory is compared with the database's.
 _REFRESH_SECONDS = 0.5
@@ -74,8 +78,12 @@ class Web:
         *,
         max_body: int,
         clock: Callable[[], datetime],
+        public_url: str = "",
     ) -> None:
         """Connect the parts; needs a running event loop."""
+        self._vault = vault
+        self._dialects = dialects
+        self._public_url = public_url
         self._database = database
         self._plans = plans
         self._clock = clock
@@ -207,6 +215,11 @@ class Web:
         back = Back(
             desk=Desk(self._database, self._plans),
             office=self._office,
+            rota=Rota(self._database, self._plans),
+            hindsight=Hindsight(self._database, self._plans, self._dialects),
+            collections=collections(
+                self._database, self._plans, self._vault, public_url=self._public_url
+            ),
             clock=self._clock,
             wake=self._wake_from_thread,
         )

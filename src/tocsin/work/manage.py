@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from tocsin.core.access import Action, may
+from tocsin.core.access import Action, least, may
 from tocsin.core.model import (
     Role,
 )
@@ -15,6 +15,7 @@ from tocsin.core.plans import (
     Integration,
     Plans,
     Service,
+    User,
 )
 from tocsin.store import inbox, people, setup
 from tocsin.store.db import Database, new_id
@@ -23,6 +24,8 @@ from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache, bump, load
 from tocsin.store.tables import integrations
 from tocsin.store.vault import Vault, new_key
+from tocsin.work.refusals import Invalid
+from tocsin.work.respond import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,27 @@ class Office:
     plans: PlansCache
     vault: Vault
 
-    def create_api_key(self, name: str, role: Role, now: datetime) -> str:
-        """Make an API key and return it; it cannot be shown again."""
-        return self.database.run(
-            lambda connection: people.create_api_key(connection, name, role, now)
-        )
+    def create_api_key(
+        self, name: str, role: Role | None, now: datetime, user: str | None = None
+    ) -> str:
+        """Make an API key and return it; it cannot be shown again.
+
+        With the e-mail address of a person it acts as that person; its role is theirs if none is
+        given. Raises NotFound, Invalid.
+        """
+
+        def work(connection: Connection) -> str:
+            person = _person(self.plans.current(connection), user)
+            chosen = role or (person.role if person else Role.RESPONDER)
+            if person is not None and least(chosen, person.role) is not chosen:
+                raise Invalid(
+                    f"{person.email} is {person.role}: a key of theirs cannot have the role"
+                    f" {chosen}; leave --role out, or make the key without a person"
+                )
+            id_ = person.id if person else None
+            return people.create_api_key(connection, name, chosen, now, id_)
+
+        return self.database.run(work)
 
     def who(self, key: str) -> ApiKey | None:
         """Return whom an API key stands for."""
@@ -93,6 +112,15 @@ class Office:
     def replay(self, delivery_id: str, now: datetime) -> str | None:
         """Feed a stored delivery in again; return the new one, None if there is no such."""
         return self.database.run(lambda connection: _replay(connection, delivery_id, now))
+
+
+def _person(plans: Plans, email: str | None) -> User | None:
+    if email is None:
+        return None
+    for user in plans.users.values():
+        if user.email == email:
+            return user
+    raise NotFound(f"there is no user {email}")
 
 
 def service_named(plans: Plans, reference: str) -> Service | None:
