@@ -12,6 +12,10 @@ import pytest
 
 from tests.conftest import ENGINES, fresh_postgres, fresh_sqlite
 from tests.outside import Telephones, Tocsin, telephones, until
+from tests.web.setup_world import Api
+from tests.world import World
+from tocsin.store.db import Database
+from tocsin.store.vault import Vault
 
 SECRET = "the-client-secret"
 OLD_SECRET = "the-client-secret-of-yesterday"
@@ -125,3 +129,10 @@ def _served(folder: Path, url: str, phones: Telephones) -> Iterator[Served]:
         assert "Traceback" not in log, log
     finally:
         tocsin.end()
+
+
+@pytest.fixture
+def api(database: Database, vault: Vault) -> Iterator[Api]:
+    """Give the API of a world of its own, in this process, on both databases."""
+    with World(database, vault) as world:
+        yield Api(world)

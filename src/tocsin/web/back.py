@@ -41,6 +41,11 @@ class Back:
     clock: Callable[[], datetime]
     wake: Callable[[], None]
 
+    def changed(self) -> None:
+        """See a change of configuration here at once, and let the worker look at what it means."""
+        self.desk.plans.refresh()
+        self.wake()
+
 
 def back_of(state: State) -> Back:
     """Return what the handlers stand on."""

@@ -145,7 +145,7 @@ class ScheduleController(Controller):
         """Change who is on call for a time. Responders may only come themselves."""
         back, caller = _asked(request, state)
         made = back.rota.add(reference, data, caller, back.clock())
-        back.wake()
+        back.changed()
         return made
 
     @delete("/{reference:str}/overrides/{override_id:str}", opt={"action": Action.RESPOND},
@@ -156,7 +156,7 @@ class ScheduleController(Controller):
         """Take an override back. Responders may only take back what they added themselves."""
         back, caller = _asked(request, state)
         back.rota.remove(reference, override_id, caller, back.clock())
-        back.wake()
+        back.changed()
 
     # -- swaps
 
@@ -174,7 +174,7 @@ class ScheduleController(Controller):
         """Offer (part of) a shift; nothing changes until somebody takes it."""
         back, caller = _asked(request, state)
         made = back.rota.offer(reference, data, caller, back.clock())
-        back.wake()
+        back.changed()
         return made
 
     @post("/{reference:str}/swaps/{swap_id:str}/take", opt={"action": Action.RESPOND},
@@ -190,7 +190,7 @@ class ScheduleController(Controller):
         """Take an offered shift; 409 if another was first, or it was withdrawn."""
         back, caller = _asked(request, state)
         taken = back.rota.take(reference, swap_id, data or TakeTable(), caller, back.clock())
-        back.wake()
+        back.changed()
         return taken
 
     @delete("/{reference:str}/swaps/{swap_id:str}", opt={"action": Action.RESPOND},
@@ -201,7 +201,7 @@ class ScheduleController(Controller):
         """Withdraw an offer that nobody has taken."""
         back, caller = _asked(request, state)
         back.rota.withdraw(reference, swap_id, caller, back.clock())
-        back.wake()
+        back.changed()
 
 
 def _asked(request: Asking, state: State) -> tuple[Back, Caller]:

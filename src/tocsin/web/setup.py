@@ -126,13 +126,13 @@ def _handlers(path: str) -> dict[str, Callable[..., Any]]:
 
     def create(_self: Any, request: Asking, state: State, data: Any) -> Any:
         back, things, caller = _asked(request, state, path)
-        return _woken(back, things.create(data, caller, back.clock()))
+        return _seen(back, things.create(data, caller, back.clock()))
 
     def replace(
         _self: Any, request: Asking, state: State, reference: FromPath[str], data: Any
     ) -> Any:
         back, things, caller = _asked(request, state, path)
-        return _woken(back, things.replace(reference, data, caller, back.clock()))
+        return _seen(back, things.replace(reference, data, caller, back.clock()))
 
     def change(
         _self: Any,
@@ -142,19 +142,19 @@ def _handlers(path: str) -> dict[str, Callable[..., Any]]:
         data: JSONBody[dict[str, Any]],
     ) -> Any:
         back, things, caller = _asked(request, state, path)
-        return _woken(back, things.merge(reference, data, caller, back.clock()))
+        return _seen(back, things.merge(reference, data, caller, back.clock()))
 
     def remove(_self: Any, request: Asking, state: State, reference: FromPath[str]) -> None:
         back, things, caller = _asked(request, state, path)
         things.remove(reference, caller, back.clock())
-        back.wake()
+        back.changed()
 
     return {one.__name__: one for one in (list_them, get_one, create, replace, change, remove)}
 
 
-def _woken(back: Back, shown: Shown) -> Shown:
-    """Let the worker look at once at what a change means."""
-    back.wake()
+def _seen(back: Back, shown: Shown) -> Shown:
+    """Return what a change made, once it is seen everywhere in this process."""
+    back.changed()
     return shown
 
 
