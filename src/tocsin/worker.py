@@ -112,6 +112,7 @@ class Worker:
         pumps: list[Awaitable[None]] = [
             self._pump(_INBOX, self._work_inbox),
             *(self._pump(kind, partial(self._work_jobs, kind)) for kind in ASK),
+            self._pump(Kind.RECONSIDER, self._reconsider),
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
             self._record_forever(),
@@ -208,6 +209,13 @@ class Worker:
                 self._due[Kind.ESCALATE].set()
         return done
 
+    async def _reconsider(self) -> int:
+        done = await self._thread(self._clockwork.reconsider, self._clock())
+        if done:
+            self._due[Kind.ESCALATE].set()
+            self._due[Kind.RELEASE].set()
+        return done
+
     async def _begin_sendings(self) -> int:
         free = _SENDINGS - len(self._sending)
         if free <= 0:
@@ -284,6 +292,7 @@ class Worker:
         while True:
             now = self._clock()
             done = self._inbox.work(now)
+            done += self._clockwork.reconsider(now)
             done += sum(self._clockwork.work(kind, now) for kind in ASK)
             sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])

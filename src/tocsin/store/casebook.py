@@ -6,7 +6,7 @@ through, it loads and saves in a constant number of statements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -41,6 +41,7 @@ from tocsin.store.tables import (
     incidents,
     notifications,
     timeline,
+    turns,
 )
 
 #: (integration id, dedup key): what makes two signals about the same thing.
@@ -65,10 +66,17 @@ class Casebook:
         self._closed: set[str] = set()
         self._reopened: set[str] = set()
         self._assignees: dict[str, tuple[str, ...]] = {}
+        self._responders: list[dict[str, Any]] = []
+        #: (incident, alert): links that end because the alert went to another incident.
+        self._unlinked: list[tuple[str, str | None]] = []
+        self._turns: dict[str, int] = {}
+        self._taken_turns: dict[str, int] = {}
         self._entries: list[dict[str, Any]] = []
         self._due: dict[tuple[Kind, str], datetime | None] = {}
         self._pages: list[dict[str, Any]] = []
         self._cancelled: set[str] = set()
+        #: (incident, user): pages of one person alone.
+        self._cancelled_of: set[tuple[str, str]] = set()
         self._told: dict[tuple[str, MessageType], None] = {}
 
     # -- loading
@@ -100,9 +108,66 @@ class Casebook:
             .order_by(incidents.c.number)
             .with_for_update(skip_locked=skip_locked)
         )
+        merged = []
         for row in self._connection.execute(query).mappings():
             incident = incident_of(row)
             self._incidents[incident.id] = incident
+            if incident.alert_count > 1:
+                merged.append(incident.id)
+        # They end with the last of their alerts, so all of them count.
+        self.load_alerts_of(merged)
+
+    def load_alerts_of(self, incident_ids: Sequence[str]) -> None:
+        """Load and lock every alert of these incidents."""
+        if not incident_ids:
+            return
+        linked = select(incident_alerts.c.alert_id).where(
+            incident_alerts.c.incident_id.in_(incident_ids), incident_alerts.c.is_open
+        )
+        query = (
+            select(alerts).where(alerts.c.id.in_(linked)).order_by(alerts.c.id).with_for_update()
+        )
+        for row in self._connection.execute(query).mappings():
+            alert = alert_of(row)
+            self._alerts.setdefault((alert.integration_id, alert.dedup_key), alert)
+
+    def load_turns(self) -> None:
+        """Load and lock whose turn it is in every step that goes round.
+
+        After the incidents, always: two workers that both hold some of those wait here, not there.
+        """
+        steps = sorted(
+            step.id
+            for policy in self._plans.policies.values()
+            for step in policy.steps
+            if any(target.kind == "round_robin" for target in step.targets)
+        )
+        if steps:
+            query = (
+                select(turns)
+                .where(turns.c.step_id.in_(steps))
+                .order_by(turns.c.step_id)
+                .with_for_update()
+            )
+            self._turns = dict(self._connection.execute(query).tuples().all())
+
+    @property
+    def turns(self) -> Mapping[str, int]:
+        """How often each step that goes round was taken."""
+        return self._turns
+
+    def others_fire(self, incident: Incident | None, alert: Alert | None) -> bool:
+        """Whether an incident has other alerts than this that still fire."""
+        if incident is None or incident.alert_count < 2:
+            return False
+        return any(
+            one.incident_id == incident.id and one.resolved_at is None and one is not alert
+            for one in self._alerts.values()
+        )
+
+    def alerts_of(self, incident_id: str) -> list[Alert]:
+        """Return the alerts of an incident that are loaded."""
+        return [alert for alert in self._alerts.values() if alert.incident_id == incident_id]
 
     def alert(self, key: AlertKey) -> Alert | None:
         """Return an alert as it stands now."""
@@ -239,7 +304,8 @@ class Casebook:
 
     def _close(self, incident: Incident, effect: fx.Resolve) -> None:
         self._stop(incident, effect)
-        self._due[Kind.RESOLVE, incident.id] = None
+        for kind in (Kind.RESOLVE, Kind.RAISE, Kind.RELEASE):
+            self._due[kind, incident.id] = None
         self._reopened.discard(incident.id)
         self._closed.add(incident.id)
         for link in self._links:
@@ -252,6 +318,41 @@ class Casebook:
     def _reopen(self, incident: Incident, _effect: fx.Reopen) -> None:
         self._closed.discard(incident.id)
         self._reopened.add(incident.id)
+
+    def _merge(self, incident: Incident, effect: fx.MergeInto) -> None:
+        self._stop(incident, effect)
+        for kind in (Kind.RESOLVE, Kind.RAISE, Kind.RELEASE):
+            self._due[kind, incident.id] = None
+        self._unlinked.append((incident.id, None))
+        for key, alert in self._alerts.items():
+            if alert.incident_id == incident.id:
+                self._move(key, effect.into_id)
+
+    def _move(self, key: AlertKey, incident_id: str) -> None:
+        alert = self._alerts[key]
+        self._links.append({"incident_id": incident_id, "alert_id": alert.id, "is_open": True})
+        self._alerts[key] = replace(alert, incident_id=incident_id)
+        self._changed_alerts.add(key)
+
+    def _lose(self, incident: Incident, effect: fx.LoseAlert) -> None:
+        self._unlinked.append((incident.id, effect.alert_id))
+
+    def _responder(self, incident: Incident, effect: fx.AddResponder) -> None:
+        self._responders.append({"incident_id": incident.id, "user_id": effect.user_id})
+
+    def _turn(self, _incident: Incident, effect: fx.TakeTurn) -> None:
+        count = self._turns.get(effect.step_id, 0) + 1
+        self._turns[effect.step_id] = self._taken_turns[effect.step_id] = count
+
+    def _raise_at(self, incident: Incident, effect: fx.RaiseAt) -> None:
+        self._due[Kind.RAISE, incident.id] = effect.at
+
+    def _suppress(self, incident: Incident, effect: fx.Suppress) -> None:
+        self._stop(incident, effect)
+        self._due[Kind.RELEASE, incident.id] = effect.until
+
+    def _unsuppress(self, incident: Incident, _effect: fx.Unsuppress) -> None:
+        self._due[Kind.RELEASE, incident.id] = None
 
     def _step(self, incident: Incident, effect: fx.TakeStep) -> None:
         if effect.user_ids:
@@ -288,10 +389,15 @@ class Casebook:
         })  # fmt: skip
         self._due[Kind.NOTIFY, id_] = values["due_at"]
 
-    def _cancel(self, incident: Incident, _effect: fx.CancelPages) -> None:
-        self._cancelled.add(incident.id)
+    def _cancel(self, incident: Incident, effect: fx.CancelPages) -> None:
+        if effect.user_id is None:
+            self._cancelled.add(incident.id)
+        else:
+            self._cancelled_of.add((incident.id, effect.user_id))
         for page in self._pages:
-            if page["incident_id"] == incident.id and page["type"] == MessageType.PAGE.value:
+            is_page = page["type"] == MessageType.PAGE.value
+            is_theirs = effect.user_id in (None, page["user_id"])
+            if page["incident_id"] == incident.id and is_page and is_theirs:
                 page["state"] = NotificationState.CANCELLED.value
                 self._due.pop((Kind.NOTIFY, page["id"]), None)
 
@@ -319,6 +425,7 @@ class Casebook:
         update_many(connection, incidents, "id", [incident_row(i) for i in changed])
         self._save_links()
         self._save_assignees()
+        self._save_turns()
         self._tell_the_paged()
         insert_many(connection, timeline, self._entries)
         self._save_notifications()
@@ -341,6 +448,11 @@ class Casebook:
                     .where(incident_alerts.c.incident_id.in_(older))
                     .values(is_open=is_open)
                 )
+        for incident_id, alert_id in self._unlinked:
+            columns = incident_alerts.c
+            ours = [columns.incident_id == incident_id]
+            ours += [columns.alert_id == alert_id] if alert_id else []
+            self._connection.execute(delete(incident_alerts).where(*ours))
         insert_many(self._connection, incident_alerts, self._links)
         self._close_other_alerts()
 
@@ -373,6 +485,17 @@ class Casebook:
             for user_id in user_ids
         ]
         insert_many(self._connection, incident_assignees, rows)
+        insert_many(
+            self._connection,
+            incident_assignees,
+            self._responders,
+            "(incident_id, user_id) DO NOTHING",
+        )
+
+    def _save_turns(self) -> None:
+        rows = [{"step_id": id_, "count": count} for id_, count in self._taken_turns.items()]
+        conflict = "(step_id) DO UPDATE SET count = excluded.count"
+        insert_many(self._connection, turns, rows, conflict)
 
     def _tell_the_paged(self) -> None:
         if not self._told:
@@ -421,6 +544,17 @@ class Casebook:
                 )
                 .values(state=NotificationState.CANCELLED.value)
             )
+        for incident_id, user_id in sorted(self._cancelled_of):
+            self._connection.execute(
+                update(notifications)
+                .where(
+                    notifications.c.incident_id == incident_id,
+                    notifications.c.user_id == user_id,
+                    notifications.c.type == MessageType.PAGE.value,
+                    notifications.c.state == NotificationState.PENDING.value,
+                )
+                .values(state=NotificationState.CANCELLED.value)
+            )
         # Told twice of the same thing (acknowledged again by another): once is enough.
         insert_many(
             self._connection,
@@ -439,6 +573,14 @@ _FOLLOW: dict[type, Callable[..., None]] = {
     fx.Resolve: Casebook._close,
     fx.Reopen: Casebook._reopen,
     fx.TakeStep: Casebook._step,
+    fx.TakeTurn: Casebook._turn,
+    fx.Resume: Casebook._restart,
+    fx.MergeInto: Casebook._merge,
+    fx.LoseAlert: Casebook._lose,
+    fx.AddResponder: Casebook._responder,
+    fx.RaiseAt: Casebook._raise_at,
+    fx.Suppress: Casebook._suppress,
+    fx.Unsuppress: Casebook._unsuppress,
     fx.Page: Casebook._page,
     fx.CancelPages: Casebook._cancel,
     fx.Tell: Casebook._tell,
@@ -452,6 +594,15 @@ _ENTRY: dict[type, TimelineKind] = {
     fx.Count: TimelineKind.REPEATED,
     fx.Raise: TimelineKind.RAISED,
     fx.Acknowledge: TimelineKind.ACKNOWLEDGED,
+    fx.Answer: TimelineKind.ACKNOWLEDGED,
+    fx.Excuse: TimelineKind.NOTE,
+    fx.RaiseUrgency: TimelineKind.RAISED,
+    fx.Suppress: TimelineKind.SUPPRESSED,
+    fx.Unsuppress: TimelineKind.WOKE,
+    fx.MergeInto: TimelineKind.MERGED,
+    fx.TakeAlerts: TimelineKind.MERGED,
+    fx.LoseAlert: TimelineKind.UNMERGED,
+    fx.AddResponder: TimelineKind.REASSIGNED,
     fx.Resolve: TimelineKind.RESOLVED,
     fx.Snooze: TimelineKind.SNOOZED,
     fx.Reopen: TimelineKind.REOPENED,

@@ -244,6 +244,12 @@ def incident_id(connection: Connection, reference: str) -> str | None:
     return found
 
 
+def assignee_ids(connection: Connection, id_: str) -> frozenset[str]:
+    """Return who has an incident."""
+    mine = incident_assignees.c
+    return frozenset(connection.scalars(select(mine.user_id).where(mine.incident_id == id_)))
+
+
 def incident_page(
     connection: Connection, plans: Plans, wanted: Filter, assignee_id: str | None = None
 ) -> Page[IncidentView]:

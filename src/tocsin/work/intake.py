@@ -23,7 +23,7 @@ from tocsin.core.plans import (
     Plans,
     Service,
 )
-from tocsin.core.triage import Decision, route, triage
+from tocsin.core.triage import Case, Decision, route, triage
 from tocsin.store import inbox
 from tocsin.store.casebook import AlertKey, Casebook
 from tocsin.store.db import Database
@@ -174,7 +174,17 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
     if incident is not None and incident.is_open:
         service_id = incident.service_id
     service: Service = plans.services[service_id]
-    decision = triage(signal, alert, incident, service, now)
+    decision = triage(
+        Case(
+            signal=signal,
+            alert=alert,
+            incident=incident,
+            service=service,
+            now=now,
+            windows=plans.maintenance_windows,
+            others_fire=book.others_fire(incident, alert),
+        )
+    )
     incident_id = book.apply(
         decision.effects,
         alert_key=key,
