@@ -25,9 +25,10 @@ from tocsin.core.plans import (
 )
 from tocsin.core.triage import Case, Decision, route, triage
 from tocsin.store import inbox
-from tocsin.store.casebook import AlertKey, Casebook
+from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.inbox import Delivery, Fate
+from tocsin.store.ledger import AlertKey
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
