@@ -110,14 +110,32 @@ def show_incident(reference: str, *, as_json: bool) -> None:
 
 def act(reference: str, action: Callable[[Actor], Decide], *, as_json: bool) -> None:
     """Do something to an incident, and print it as it is then."""
+    work(lambda desk, by, at: desk.act(reference, action(by), at), as_json=as_json)
+
+
+def work(do: Callable[[Desk, Actor, datetime], str], *, as_json: bool) -> None:
+    """Do something at the desk, and print the incident it returns as it is then."""
     with _store() as store:
-        id_ = Desk(store.database, store.plans).act(reference, action(_me()), now())
+        id_ = do(Desk(store.database, store.plans), _me(), now())
         with store.database.read() as connection:
             one = views.incident_view(connection, store.plans.current(connection), id_)
     if as_json:
         print_json(one)
     else:
         typer.echo(f"#{one.number} is {one.status}: {one.title}")
+
+
+def named(email: str | None = None, policy: str | None = None) -> tuple[str | None, str | None]:
+    """Return the ids of a person and a policy by address and name. Raises BadParameter."""
+    with _store() as store:
+        plans = store.plans.refresh()
+    user = next((one for one in plans.users.values() if one.email == email), None)
+    given = next((one for one in plans.policies.values() if one.name == policy), None)
+    if email is not None and user is None:
+        raise typer.BadParameter(f"there is no user {email!r}")
+    if policy is not None and given is None:
+        raise typer.BadParameter(f"there is no escalation policy {policy!r}")
+    return user.id if user else None, given.id if given else None
 
 
 def list_deliveries(

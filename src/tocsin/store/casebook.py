@@ -120,7 +120,7 @@ class Casebook:
                 .order_by(turns.c.step_id)
                 .with_for_update()
             )
-            self._turns = dict(self._connection.execute(query).tuples().all())
+            self._turns = {row[0]: row[1] for row in self._connection.execute(query)}
 
     @property
     def turns(self) -> Mapping[str, int]:
@@ -235,6 +235,7 @@ class Casebook:
         self._ledger.new_incidents.add(incident.id)
         if key is not None:
             alert = self._ledger.alerts[key]
+            self._ledger.changed_alerts.add(key)
             self._ledger.links.append(
                 {"incident_id": incident.id, "alert_id": alert.id, "is_open": True}
             )
