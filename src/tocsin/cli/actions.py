@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tocsin.core.model import Priority
+from tocsin.core.model import Priority, Severity
 
 actions = typer.Typer()
 
@@ -139,3 +139,19 @@ def add_responder(
 
     user_id, _ = named(user)
     work(lambda desk, by, at: desk.add_responder(number, user_id or "", by, at), as_json=as_json)
+
+
+@actions.command()
+def explain(
+    service: Annotated[str, typer.Argument(help="A service's name.", metavar="SERVICE")],
+    at: Annotated[
+        str | None, typer.Option(help="When it begins: 2026-01-05T09:00:00Z. Now when absent.")
+    ] = None,
+    severity: Annotated[Severity, typer.Option(help="How bad it is.")] = Severity.ERROR,
+    priority: Annotated[Priority | None, typer.Option(help="How much it matters.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say who would be paged for a service, when and how, and what of it would not work."""
+    from tocsin.cli.daily import explain_service
+
+    explain_service(service, at, severity, priority, as_json=as_json)

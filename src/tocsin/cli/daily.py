@@ -12,14 +12,18 @@ import typer
 from tocsin.boot import Store, now, open_store
 from tocsin.cli.output import print_json, print_table
 from tocsin.config import load
+from tocsin.core.explain import explain
 from tocsin.core.model import (
     Actor,
     DeliveryStatus,
     IncidentStatus,
+    Priority,
+    Severity,
 )
+from tocsin.core.times import parse_instant
 from tocsin.store import views
 from tocsin.store.views import Filter
-from tocsin.work.manage import Office
+from tocsin.work.manage import Office, service_named
 from tocsin.work.respond import Decide, Desk, NotFound
 
 
@@ -136,6 +140,32 @@ def named(email: str | None = None, policy: str | None = None) -> tuple[str | No
     if policy is not None and given is None:
         raise typer.BadParameter(f"there is no escalation policy {policy!r}")
     return user.id if user else None, given.id if given else None
+
+
+def explain_service(
+    name: str, at: str | None, severity: Severity, priority: Priority | None, *, as_json: bool
+) -> None:
+    """Print who would be paged; exit 1 if something of it would not work."""
+    with _store() as store:
+        plans = store.plans.refresh()
+    service = service_named(plans, name)
+    if service is None:
+        known = ", ".join(sorted(one.name for one in plans.services.values() if not one.is_deleted))
+        raise NotFound(f"there is no service {name}; there are: {known or 'none'}")
+    try:
+        begin = parse_instant(at) if at else now()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from None
+    told = explain(plans, service, severity, priority, begin)
+    if as_json:
+        print_json(told)
+    else:
+        for sentence in told.sentences:
+            typer.echo(sentence)
+        for warning in told.warnings:
+            typer.echo(f"Warning: {warning}", err=True)
+    if told.warnings:
+        raise typer.Exit(1)
 
 
 def list_deliveries(
