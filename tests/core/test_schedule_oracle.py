@@ -193,7 +193,7 @@ def zones() -> tuple[list[str], list[str]]:
 def changes(key: str) -> list[datetime]:
     """Return the minutes from 2024 to 2037 in which the offset of a zone is a new one."""
     zone = ZoneInfo(key)
-    days = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(14 * 365)]
+    days = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(0, 14 * 365, 5)]
     offsets = [day.astimezone(zone).utcoffset() for day in days]
     return [
         first_minute(zone, low, high)
@@ -317,8 +317,8 @@ def cases(draw: st.DrawFn) -> Case:
         layers=tuple(draw(layers(near, f"layer {number}")) for number in range(count)),
         overrides=tuple(draw(st.lists(overrides(near), max_size=3))),
     )
-    begins_at = at - MINUTE * draw(st.integers(0, 1500) | st.integers(0, 300))
-    return Case(schedule, begins_at, draw(st.integers(120, 2000)))
+    begins_at = at - MINUTE * draw(st.integers(0, 900) | st.integers(0, 300))
+    return Case(schedule, begins_at, draw(st.integers(120, 1200)))
 
 
 # --- what must agree ----------------------------------------------------------------------------
@@ -373,7 +373,7 @@ def test_the_engine_agrees_with_the_oracle_in_every_minute(case: Case):
     }
 
 
-@examples(250)
+@examples(150)
 @given(case=cases(), people=single)
 def test_a_plain_rotation_leaves_no_minute_uncovered_and_none_to_two(
     case: Case, people: tuple[tuple[str, ...], ...]
