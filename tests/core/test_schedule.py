@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tocsin.core.model import (
+from tocsin.core.plans import (
     Layer,
     Override,
     OverrideKind,

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
-from tocsin.core.model import Layer, Restriction, Rotation, RotationUnit
+from tocsin.core.plans import Layer, Restriction, Rotation, RotationUnit
 from tocsin.core.wall import LAST, instant, moved, utc, wall_time
 
 #: From when, until when, who.
