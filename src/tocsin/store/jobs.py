@@ -27,6 +27,8 @@ class Kind(StrEnum):
     RESOLVE = "resolve"
     NOTIFY = "notify"
     SWEEP = "sweep"
+    #: The subject is `store.calendars.subject` of its address.
+    CALENDAR = "calendar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from tocsin.store.views import (
 )
 from tocsin.web import schemas
 from tocsin.web.auth import actor_of, guard
+from tocsin.web.calendar import FeedController, list_calendars
 from tocsin.web.problems import Wrong
 from tocsin.work import respond
 from tocsin.work.manage import Office, service_named
@@ -395,6 +396,13 @@ def build_router() -> Router:
     return Router(
         path="/api/v1",
         guards=[guard],
-        route_handlers=[IncidentController, DeliveryController, list_notifications, get_me],
+        route_handlers=[
+            IncidentController,
+            DeliveryController,
+            FeedController,
+            list_calendars,
+            list_notifications,
+            get_me,
+        ],
         security=[{"apiKey": []}],
     )
