@@ -1,4 +1,4 @@
-"""The child of ``box``: ``python -m tocsin.calendars NOW < calendar > answer``."""
+"""The child of ``box``: ``python -m tocsin.calendars NOW CPU_SECONDS MEMORY_BYTES``."""
 
 from tocsin.calendars.box import main
 

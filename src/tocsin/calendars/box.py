@@ -43,6 +43,8 @@ async def read_boxed(body: bytes, now: datetime) -> list[Event]:
         "-m",
         __package__,
         now.isoformat(),
+        str(CPU_SECONDS),
+        str(MEMORY_BYTES),
         stdin=PIPE,
         stdout=PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -80,18 +82,18 @@ async def _end(child: Process) -> None:
 
 def main() -> None:
     """Be the child: read standard input, and write the answer to standard output."""
+    now, cpu_seconds, memory_bytes = sys.argv[1:]
     os.nice(_NICER)
     for kind, most in (
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CPU, int(cpu_seconds)),
+        (resource.RLIMIT_AS, int(memory_bytes)),
         (resource.RLIMIT_CORE, 0),
     ):
         # Not every system knows every limit; the clock outside always ends it.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (most, most))
-    body, now = sys.stdin.buffer.read(), datetime.fromisoformat(sys.argv[1])
     try:
-        answer = _Answer(events=read(body, now))
+        answer = _Answer(events=read(sys.stdin.buffer.read(), datetime.fromisoformat(now)))
     except Unreadable as error:
         answer = _Answer(error=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(answer))

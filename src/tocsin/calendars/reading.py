@@ -71,8 +71,6 @@ def read(body: bytes, now: datetime) -> list[Event]:
     except Exception as error:  # a stranger's text leads the library to any of them
         said = " ".join(str(error).split())[:200]
         raise Unreadable(f"the calendar cannot be read: {clean(said)}") from error
-    if sum(_names_count(event) for event in events) > MAX_NAMES:
-        raise Unreadable(f"the calendar names people more than {MAX_NAMES} times")
     return sorted(events, key=lambda event: (event["from"], event["to"], event["names"]))
 
 
@@ -80,18 +78,25 @@ def _events(body: bytes, now: datetime) -> Iterator[Event]:
     text = body.decode("utf-8-sig", "replace")
     if "BEGIN:VCALENDAR" not in text.upper():
         raise Unreadable("this is not a calendar: it has no BEGIN:VCALENDAR")
+    if not text[-1_000:].rstrip().upper().endswith("END:VCALENDAR"):
+        # Read on, it would be one with fewer events: people would not be on call who should be.
+        raise Unreadable("the calendar is cut off: it does not end with END:VCALENDAR")
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    left = MAX_OCCURRENCES
+    occurrences = names = 0
     for calendar in icalendar.Calendar.from_ical(text, multiple=True):
         for component in calendar.walk("VEVENT"):
             _check(component)
         for occurrence in _occurrences(calendar, today - BEFORE, today + AHEAD):
-            left -= 1
-            if left < 0:
+            occurrences += 1
+            if occurrences > MAX_OCCURRENCES:
                 raise Unreadable(f"the calendar has more than {MAX_OCCURRENCES} events to look at")
             event = _event(occurrence)
-            if event is not None:
-                yield event
+            if event is None:
+                continue
+            names += _names_count(event)
+            if names > MAX_NAMES:
+                raise Unreadable(f"the calendar names people more than {MAX_NAMES} times")
+            yield event
 
 
 def _occurrences(
