@@ -176,7 +176,8 @@ def test_a_weekly_event_stays_on_the_wall_clock_over_dst():
     """OnCall #2950 and #3576: shifts moved by an hour."""
     events = read(
         calendar((
-            "DTSTART;TZID=Europe/Berlin:20260309T090000", "DTEND;TZID=Europe/Berlin:20260309T170000",
+            "DTSTART;TZID=Europe/Berlin:20260309T090000",
+            "DTEND;TZID=Europe/Berlin:20260309T170000",
             "RRULE:FREQ=WEEKLY;COUNT=4", ANN,
         )), NOW,
     )  # fmt: skip
@@ -192,7 +193,8 @@ def test_exceptions_additions_and_changes_are_honoured():
         calendar(
             (
                 "UID:series", "DTSTART:20260105T090000Z", "DTEND:20260105T100000Z",
-                "RRULE:FREQ=DAILY;COUNT=5", "EXDATE:20260106T090000Z", "RDATE:20260201T090000Z", ANN,
+                "RRULE:FREQ=DAILY;COUNT=5", "EXDATE:20260106T090000Z", "RDATE:20260201T090000Z",
+                ANN,
             ),
             (
                 "UID:series", "RECURRENCE-ID:20260107T090000Z",
@@ -281,7 +283,9 @@ def test_what_we_write_ourselves_we_read():
             "'Mars/Olympus' is not known", id="unknown zone",
         ),
         pytest.param(
-            calendar((*TIMES, "RRULE:FREQ=WEEKLY", "EXDATE;TZID=Mars/Olympus:20260113T090000", ANN)),
+            calendar((
+                *TIMES, "RRULE:FREQ=WEEKLY", "EXDATE;TZID=Mars/Olympus:20260113T090000", ANN,
+            )),
             "'Mars/Olympus' is not known", id="unknown zone of an exception",
         ),
         pytest.param(
@@ -360,8 +364,7 @@ def test_a_calendar_that_cannot_be_taken_says_why(body: bytes, says: str):
 def test_odd_events_have_a_bounded_answer(lines: tuple[str, ...]):
     try:
         events = read(calendar(lines), NOW)
-    except Unreadable as error:
-        assert str(error)
+    except Unreadable:
         return
     assert len(events) <= 3
     for event in events:
@@ -399,7 +402,7 @@ def test_what_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch, limits: dict[
     for name, value in limits.items():
         monkeypatch.setattr(box, name, value)
     rule = ("DTSTART:00010101T000000Z", "DURATION:PT1M", "RRULE:FREQ=HOURLY", ANN)
-    with pytest.raises(Unreadable, match="takes (more than|too much)"):
+    with pytest.raises(Unreadable, match=r"takes (more than|too much)"):
         boxed(calendar(*[rule] * 20))
 
 
@@ -407,15 +410,16 @@ def test_whoever_reads_and_is_stopped_leaves_no_child(monkeypatch: pytest.Monkey
     """A worker that ends takes its child with it."""
     children: list[asyncio.subprocess.Process] = []
     make = asyncio.create_subprocess_exec
+    is_made = asyncio.Event()
 
     async def made(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
         children.append(await make(*arguments, **options))
+        is_made.set()
         return children[-1]
 
     async def begin_and_stop() -> None:
         reading = asyncio.create_task(read_boxed(calendar(endless), NOW))
-        while not children:
-            await asyncio.sleep(0)
+        await is_made.wait()
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading

@@ -50,7 +50,7 @@ async def fetch(http: httpx2.AsyncClient, url: str, etag: str | None, max_bytes:
         # Their words do not name the path, which may be a secret.
         said = " ".join(str(error).split()) or type(error).__name__
         raise Unfetched(said[:_SAID]) from None
-    except (httpx2.InvalidURL, ValueError):
+    except (httpx2.InvalidURL, ValueError, ExceptionGroup):  # the last: of a port that is none
         raise Unfetched("this is not an address that can be asked") from None
 
 
