@@ -125,13 +125,14 @@ def calendar_feed(
     headers = {"ETag": found.etag, "Cache-Control": "private"}
     if _has(request.headers.get("if-none-match", ""), found.etag):
         return Response(b"", status_code=304, headers=headers, media_type=_MEDIA_TYPE)
-    is_head = request.method == HttpMethod.HEAD
-    return Response(
-        b"" if is_head else found.body, status_code=200, headers=headers, media_type=_MEDIA_TYPE
-    )
+    if request.method == HttpMethod.HEAD:
+        headers["Content-Length"] = str(len(found.body))
+        return Response(b"", headers=headers, media_type=_MEDIA_TYPE, status_code=200)
+    return Response(found.body, headers=headers, media_type=_MEDIA_TYPE, status_code=200)
 
 
-_MEDIA_TYPE = "text/calendar; charset=utf-8"
+#: The framework adds the character set, UTF-8.
+_MEDIA_TYPE = "text/calendar"
 
 
 def _has(tags: str, etag: str) -> bool:
