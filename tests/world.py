@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -20,9 +21,7 @@ from tests.builders import NOW
 from tocsin.calendars.reading import Event, read
 from tocsin.channels.base import Channel, Message
 from tocsin.channels.fetch import Fetched, Unfetched
-from tocsin.core.model import (
-    Role,
-)
+from tocsin.core.model import Actor, Role
 from tocsin.core.retry import Outcome, Report
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
@@ -36,6 +35,7 @@ from tocsin.web.metrics import Metrics
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
 from tocsin.work.manage import Office
+from tocsin.work.respond import Decide, Desk
 from tocsin.worker import Worker, build_worker
 
 BASE = "http://tocsin.test"
@@ -256,6 +256,18 @@ class World:
     def raw(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send any request at all."""
         return self._runner.run(self._client.request(method, path, **options))
+
+    def act(self, who: str, action: Callable[[Actor], Decide], number: int = 1) -> None:
+        """Let a person act on an incident, then let everything happen."""
+        desk = Desk(self.database, self.plans)
+        desk.act(str(number), action(self.person(who)), self.now)
+        self.settle()
+
+    def person(self, who: str) -> Actor:
+        """Return a person as one who acts."""
+        users = self.plans.refresh().users.values()
+        user = next(one for one in users if one.email == f"{who}@example.com")
+        return Actor(name=user.name, user_id=user.id)
 
     # -- time
 

@@ -133,6 +133,7 @@ class Worker:
         pumps: list[Awaitable[None]] = [
             self._pump(_INBOX, self._work_inbox),
             *(self._pump(kind, partial(self._work_jobs, kind)) for kind in ASK),
+            self._pump(Kind.RECONSIDER, self._reconsider),
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
             self._pump(Kind.CALENDAR, self._read_calendars),
@@ -228,6 +229,14 @@ class Worker:
             self._due[Kind.NOTIFY].set()
             if kind is not Kind.ESCALATE:
                 self._due[Kind.ESCALATE].set()
+        return done
+
+    async def _reconsider(self) -> int:
+        done = await self._thread(self._clockwork.reconsider, self._clock())
+        if done:
+            self._due[Kind.ESCALATE].set()
+            self._due[Kind.RELEASE].set()
+            self._due[Kind.CALENDAR].set()
         return done
 
     async def _begin_sendings(self) -> int:
@@ -329,6 +338,7 @@ class Worker:
         while True:
             now = self._clock()
             done = self._inbox.work(now)
+            done += self._clockwork.reconsider(now)
             done += sum(self._clockwork.work(kind, now) for kind in ASK)
             sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.calendars.test_reading import calendar
-from tests.world import PEOPLE, World
+from tests.world import PEOPLE, SERVICE, World
 from tocsin.core.schedule import on_call
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import revision
@@ -76,6 +76,20 @@ def test_whom_a_calendar_names_is_on_call_at_once(world: World):
     }
 
 
+def test_whom_a_calendar_names_is_paged(world: World):
+    policy = """
+escalation_policies:
+  - {name: default, steps: [{targets: [{schedule: primary}], wait: 1h}]}
+"""
+    world.configure(PEOPLE, SCHEDULES, policy, SERVICE)
+    world.sentry("issue.created", id_=1)
+    world.expect("ann")
+    world.calendars[URL] = calendar((*WEEK, "SUMMARY:Bob"))
+    world.forward(minutes=10)
+    world.sentry("issue.created", id_=2)
+    world.expect("bob")
+
+
 def test_a_changed_calendar_is_seen_within_ten_minutes(world: World):
     world.calendars[URL] = calendar((*WEEK, "ATTENDEE:mailto:bob@example.com"))
     world.forward(minutes=9, seconds=59)
@@ -134,6 +148,7 @@ def test_errors_are_tried_again_ever_more_slowly_and_never_given_up(world: World
 def test_a_calendar_nobody_uses_any_more_is_let_go(world: World):
     assert [len(one) for one in rows(world)] == [1, 1]
     world.configure(PEOPLE)
+    world.settle()
     assert rows(world) == ([], [])
     world.forward(hours=1)
     world.configure(PEOPLE, SCHEDULES)
@@ -210,6 +225,7 @@ def test_a_calendar_that_is_gone_while_it_is_read_stays_gone(world: World):
     world.now += timedelta(minutes=10)
     (errand,) = librarian.begin(world.now)
     world.configure(PEOPLE)
+    world.settle()
     from tocsin.work.calendars import Result
 
     librarian.finish([Result(errand=errand, events=[], etag=None)], world.now)

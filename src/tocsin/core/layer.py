@@ -9,7 +9,12 @@ from datetime import date, datetime, timedelta
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
-from tocsin.core.plans import Layer, Restriction, Rotation, RotationUnit
+from tocsin.core.plans import (
+    Layer,
+    Restriction,
+    Rotation,
+    RotationUnit,
+)
 from tocsin.core.wall import LAST, instant, moved, utc, wall_time
 
 #: From when, until when, who.
@@ -38,10 +43,10 @@ def spans(layer: Layer, zone: ZoneInfo, begin: datetime, end: datetime) -> Itera
     if not layer.restrictions:
         yield from spans
         return
-    windows = _windows(layer.restrictions, zone, begin, end)
+    cut = windows(layer.restrictions, zone, begin, end)
     for begins_at, ends_at, users in spans:
-        for index in range(bisect_right(windows, begins_at, key=itemgetter(1)), len(windows)):
-            opens_at, closes_at = windows[index]
+        for index in range(bisect_right(cut, begins_at, key=itemgetter(1)), len(cut)):
+            opens_at, closes_at = cut[index]
             if opens_at >= ends_at:
                 break
             yield max(begins_at, opens_at), min(ends_at, closes_at), users
@@ -120,7 +125,7 @@ def _weekdays(rotation: Rotation, wall: datetime) -> Iterator[tuple[datetime, da
             yield begins, moved(begins, _DAY), number
 
 
-def _windows(
+def windows(
     restrictions: Sequence[Restriction], zone: ZoneInfo, begin: datetime, end: datetime
 ) -> list[tuple[datetime, datetime]]:
     """Return the union of the windows of each day as stretches that neither touch nor overlap."""

@@ -22,7 +22,13 @@ from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from tocsin.core.layer import spans
-from tocsin.core.plans import Layer, Override, OverrideKind, Schedule, Shift
+from tocsin.core.plans import (
+    Layer,
+    Override,
+    OverrideKind,
+    Schedule,
+    Shift,
+)
 from tocsin.core.wall import instant, moved, utc
 
 __all__ = [

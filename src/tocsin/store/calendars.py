@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 from tocsin.store import jobs
 from tocsin.store.db import insert_many, new_id
 from tocsin.store.jobs import Kind
-from tocsin.store.plans import bump
+from tocsin.store.plans import changed
 from tocsin.store.tables import calendar_feeds, calendars, schedules
 from tocsin.store.vault import key_hash, new_key
 
@@ -106,7 +106,7 @@ def save(
     values: dict[str, Any] = {}
     if before != list(events):
         # First of all, as whoever applies a file does: neither then waits for the other in turn.
-        bump(connection)
+        changed(connection, now)
         values["events"] = events
     return _note(connection, url, tried_at=now, fetched_at=now, etag=etag, error=None, **values)
 

@@ -25,6 +25,9 @@ class Kind(StrEnum):
     ESCALATE = "escalate"
     WAKE = "wake"
     RESOLVE = "resolve"
+    RAISE = "raise"
+    RELEASE = "release"
+    RECONSIDER = "reconsider"
     NOTIFY = "notify"
     SWEEP = "sweep"
     #: The subject is `store.calendars.subject` of its address.

@@ -70,6 +70,8 @@ class Librarian:
 
 def _begin(connection: Connection, now: datetime) -> list[Errand]:
     claimed = jobs.claim(connection, Kind.CALENDAR, now, LEASE, AT_ONCE)
+    if not claimed:
+        return []
     found = calendars.find(connection, [job.subject_id for job in claimed])
     jobs.finish(connection, [job for job in claimed if job.subject_id not in found])
     return [

@@ -21,9 +21,9 @@ from tocsin.core.plans import (
     Target,
 )
 from tocsin.core.times import parse_span
-from tocsin.store import calendars, setup
+from tocsin.store import setup
 from tocsin.store.db import Database, new_id
-from tocsin.store.plans import PlansCache, bump, load, steps_document
+from tocsin.store.plans import PlansCache, changed, load, steps_document
 from tocsin.store.schedules import layer_document, set_overrides
 from tocsin.store.tables import (
     escalation_policies,
@@ -100,8 +100,7 @@ class Configurator:
             changes = tuple(_changes(now_file, wanted))
             if changes and not dry_run:
                 _Writer(connection, plans, self._vault, now).write(wanted, changes)
-                calendars.arm(connection, now)
-                bump(connection)
+                changed(connection, now)
             return Applied(changes=changes)
 
         if dry_run:

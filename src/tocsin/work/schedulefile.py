@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from tocsin.core.model import Urgency
+from tocsin.core.model import (
+    Urgency,
+)
 from tocsin.core.plans import (
     Layer,
     Override,
