@@ -7,9 +7,10 @@ expected by the test, or the world fails when it ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -21,7 +22,10 @@ from tests.builders import NOW
 from tocsin.calendars.reading import Event, read
 from tocsin.channels.base import Channel, Message
 from tocsin.channels.fetch import Fetched, Unfetched
-from tocsin.core.model import Actor, Role
+from tocsin.core.model import (
+    Actor,
+    Role,
+)
 from tocsin.core.retry import Outcome, Report
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
@@ -134,6 +138,7 @@ class World:
         self._client: httpx2.AsyncClient
         self._numbers = itertools.count(1)
         self._api_key = ""
+        self._is_held = False
 
     def __enter__(self) -> Self:
         """Start."""
@@ -273,7 +278,16 @@ class World:
 
     def settle(self) -> None:
         """Let everything happen that is due."""
-        self._runner.run(self._worker.run_due())
+        if not self._is_held:
+            self._runner.run(self._worker.run_due())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody work meanwhile; then let everything happen at once."""
+        self._is_held = True
+        yield
+        self._is_held = False
+        self.settle()
 
     def forward(self, **span: float) -> None:
         """Let time pass, stopping wherever something is due."""
@@ -307,6 +321,12 @@ class World:
     def expect_nothing(self) -> None:
         """Expect that nothing went out but what was expected already."""
         assert not self._heard, [(h.who, h.channel, h.what) for h in self._heard]
+
+    def take(self) -> list[Heard]:
+        """Return all that went out and was not expected yet, and take it as expected."""
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
 
     def forget(self) -> None:
         """Take all that went out as expected."""

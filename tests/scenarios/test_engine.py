@@ -6,7 +6,9 @@ import pytest
 
 from tests.scenarios.test_cases_b import policy
 from tests.world import ONE_STEP, PEOPLE, SERVICE, World
-from tocsin.core.model import Severity
+from tocsin.core.model import (
+    Severity,
+)
 from tocsin.store.incidents import leavers
 from tocsin.work import respond
 from tocsin.work.respond import Desk

@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-from tocsin.core.model import Priority, Severity
+from tocsin.core.model import (
+    Priority,
+    Severity,
+)
 
 actions = typer.Typer()
 

@@ -35,16 +35,16 @@ def spans(layer: Layer, zone: ZoneInfo, begin: datetime, end: datetime) -> Itera
     if begin >= end:
         return
     given = _turns(layer, zone, begin, end) if layer.rotation else _calendar(layer, begin, end)
-    spans = (
+    cut = (
         (max(begins_at, begin), min(ends_at, end), users)
         for begins_at, ends_at, users in given
         if users and begins_at < ends_at and begins_at < end and ends_at > begin
     )
     if not layer.restrictions:
-        yield from spans
+        yield from cut
         return
     cut = windows(layer.restrictions, zone, begin, end)
-    for begins_at, ends_at, users in spans:
+    for begins_at, ends_at, users in cut:
         for index in range(bisect_right(cut, begins_at, key=itemgetter(1)), len(cut)):
             opens_at, closes_at = cut[index]
             if opens_at >= ends_at:

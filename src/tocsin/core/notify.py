@@ -8,7 +8,11 @@ from datetime import datetime, timedelta
 
 from tocsin.core import effects as fx
 from tocsin.core.hours import end_of, next_begin
-from tocsin.core.model import Priority, Severity, Urgency
+from tocsin.core.model import (
+    Priority,
+    Severity,
+    Urgency,
+)
 from tocsin.core.plans import AwayKind, ContactMethod, Service, User
 
 #: What a service's table says where it says nothing (contract section 3).

@@ -12,7 +12,12 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, delete, exists, or_, select, update
 
-from tocsin.core.model import Alert, Incident, MessageType, NotificationState
+from tocsin.core.model import (
+    Alert,
+    Incident,
+    MessageType,
+    NotificationState,
+)
 from tocsin.core.notify import TELLING_CHANNELS
 from tocsin.store import jobs
 from tocsin.store.db import insert_many, new_id, update_many

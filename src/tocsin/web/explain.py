@@ -11,7 +11,10 @@ from litestar.params import QueryParameter
 
 from tocsin.core.access import Action
 from tocsin.core.explain import explain
-from tocsin.core.model import Priority, Severity
+from tocsin.core.model import (
+    Priority,
+    Severity,
+)
 from tocsin.core.times import parse_instant
 from tocsin.web.problems import Wrong
 from tocsin.work.manage import service_named
@@ -31,8 +34,8 @@ def get_explanation(
     state: State,
     service: Annotated[str, QueryParameter(description="A service's name or id.")],
     at: Annotated[str | None, QueryParameter(description="An instant; now when absent.")] = None,
-    severity: Severity = Severity.ERROR,
-    priority: Priority | None = None,
+    severity: Annotated[Severity, QueryParameter(description="How bad it is.")] = Severity.ERROR,
+    priority: Annotated[Priority | None, QueryParameter(description="How much it matters.")] = None,
 ) -> ExplanationView:
     """Say who would be paged for an incident of a service that begins at a time, when and how."""
     back = state.back
