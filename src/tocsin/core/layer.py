@@ -43,10 +43,10 @@ def spans(layer: Layer, zone: ZoneInfo, begin: datetime, end: datetime) -> Itera
     if not layer.restrictions:
         yield from cut
         return
-    cut = windows(layer.restrictions, zone, begin, end)
+    open_hours = windows(layer.restrictions, zone, begin, end)
     for begins_at, ends_at, users in cut:
-        for index in range(bisect_right(cut, begins_at, key=itemgetter(1)), len(cut)):
-            opens_at, closes_at = cut[index]
+        for index in range(bisect_right(open_hours, begins_at, key=itemgetter(1)), len(open_hours)):
+            opens_at, closes_at = open_hours[index]
             if opens_at >= ends_at:
                 break
             yield max(begins_at, opens_at), min(ends_at, closes_at), users
