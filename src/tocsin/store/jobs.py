@@ -30,6 +30,8 @@ class Kind(StrEnum):
     RECONSIDER = "reconsider"
     NOTIFY = "notify"
     SWEEP = "sweep"
+    #: The subject is `store.calendars.subject` of its address.
+    CALENDAR = "calendar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
