@@ -15,7 +15,8 @@ NOTE = "<!-- Made by `make docs` from {}; change it there. -->"
 
 COMMANDS = (
     "serve", "demo", "migrate", "apply", "export", "urls", "send", "incidents", "ack", "resolve",
-    "oncall", "deliveries", "replay", "key create", "config show", "config new-key",
+    "snooze", "escalate", "reassign", "add-responder", "priority", "note", "merge", "unmerge",
+    "explain", "oncall", "deliveries", "replay", "key create", "config show", "config new-key",
 )  # fmt: skip
 
 

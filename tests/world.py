@@ -7,7 +7,10 @@ expected by the test, or the world fails when it ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -16,8 +19,11 @@ import httpx2
 import msgspec
 
 from tests.builders import NOW
+from tocsin.calendars.reading import Event, read
 from tocsin.channels.base import Channel, Message
+from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.model import (
+    Actor,
     Role,
 )
 from tocsin.core.retry import Outcome, Report
@@ -33,6 +39,7 @@ from tocsin.web.metrics import Metrics
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
 from tocsin.work.manage import Office
+from tocsin.work.respond import Decide, Desk
 from tocsin.worker import Worker, build_worker
 
 BASE = "http://tocsin.test"
@@ -107,6 +114,11 @@ class Recorder:
         return report
 
 
+async def _expand(body: bytes, now: datetime) -> list[Event]:
+    """Read a calendar without a process for it."""
+    return read(body, now)
+
+
 class World:
     """One service, one clock."""
 
@@ -118,12 +130,15 @@ class World:
         self.plans = PlansCache(database, vault)
         self._heard: list[Heard] = []
         self.recorders = {name: Recorder(name, self._heard) for name in ("webhook", "email")}
+        #: Calendars by address; what is not here cannot be had.
+        self.calendars: dict[str, bytes] = {}
         self._runner = asyncio.Runner()
         self._web: Web
         self._worker: Worker
         self._client: httpx2.AsyncClient
         self._numbers = itertools.count(1)
         self._api_key = ""
+        self._is_held = False
 
     def __enter__(self) -> Self:
         """Start."""
@@ -151,6 +166,8 @@ class World:
             public_url=BASE,
             retention=timedelta(days=90),
             clock=lambda: self.now,
+            fetch=self._fetch,
+            expand=_expand,
         )
         hints = WorkerHints(
             wake=lambda: None, wait_processed=self._process, ticked_at=lambda: self.now
@@ -168,6 +185,13 @@ class World:
         )
         transport = httpx2.ASGITransport(app=self._web)
         self._client = httpx2.AsyncClient(transport=transport, base_url=BASE)
+
+    async def _fetch(self, url: str, etag: str | None, _max_bytes: int) -> Fetched:
+        body = self.calendars.get(url)
+        if body is None:
+            raise Unfetched("HTTP 404")
+        made = hashlib.sha256(body).hexdigest()
+        return Fetched(body=None if made == etag else body, etag=made)
 
     async def _process(self, _seconds: float) -> None:
         await self._worker.run_due()
@@ -238,11 +262,32 @@ class World:
         """Send any request at all."""
         return self._runner.run(self._client.request(method, path, **options))
 
+    def act(self, who: str, action: Callable[[Actor], Decide], number: int = 1) -> None:
+        """Let a person act on an incident, then let everything happen."""
+        desk = Desk(self.database, self.plans)
+        desk.act(str(number), action(self.person(who)), self.now)
+        self.settle()
+
+    def person(self, who: str) -> Actor:
+        """Return a person as one who acts."""
+        users = self.plans.refresh().users.values()
+        user = next(one for one in users if one.email == f"{who}@example.com")
+        return Actor(name=user.name, user_id=user.id)
+
     # -- time
 
     def settle(self) -> None:
         """Let everything happen that is due."""
-        self._runner.run(self._worker.run_due())
+        if not self._is_held:
+            self._runner.run(self._worker.run_due())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody work meanwhile; then let everything happen at once."""
+        self._is_held = True
+        yield
+        self._is_held = False
+        self.settle()
 
     def forward(self, **span: float) -> None:
         """Let time pass, stopping wherever something is due."""
@@ -276,6 +321,12 @@ class World:
     def expect_nothing(self) -> None:
         """Expect that nothing went out but what was expected already."""
         assert not self._heard, [(h.who, h.channel, h.what) for h in self._heard]
+
+    def take(self) -> list[Heard]:
+        """Return all that went out and was not expected yet, and take it as expected."""
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
 
     def forget(self) -> None:
         """Take all that went out as expected."""

@@ -133,7 +133,6 @@ async def serve(
     from tocsin.web.app import Web, WorkerHints  # noqa: PLC0415
     from tocsin.web.metrics import Metrics  # noqa: PLC0415
     from tocsin.web.server import run_server  # noqa: PLC0415
-    from tocsin.work.sweep import arm  # noqa: PLC0415
     from tocsin.worker import build_worker  # noqa: PLC0415
 
     # Threads that compute hand over sooner: the loop that answers webhooks is one among them.
@@ -146,7 +145,7 @@ async def serve(
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
-        store.database.run(lambda connection: arm(connection, now()))
+        _arm(store)
         worker = build_worker(
             store.database,
             store.plans,
@@ -156,6 +155,7 @@ async def serve(
             retention=settings.retention,
             clock=now,
             observe=metrics.attempted,
+            fetch=outside.fetch,
         )
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         if parts.web:
@@ -182,6 +182,13 @@ async def serve(
         elif ready is not None:
             ready.set()
         await asyncio.gather(stop.wait(), *running)
+
+
+def _arm(store: Store) -> None:
+    """Let the recurring work be due."""
+    from tocsin.work.sweep import arm  # noqa: PLC0415
+
+    store.database.run(lambda connection: arm(connection, now()))
 
 
 async def run(store: Store, parts: Parts) -> None:

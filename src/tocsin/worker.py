@@ -16,13 +16,17 @@ from typing import TypeVar
 
 import structlog
 
+from tocsin.calendars.box import read_boxed
+from tocsin.calendars.reading import MAX_BYTES, Event, Unreadable
 from tocsin.channels.base import Channel
+from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.dialect import Dialect
 from tocsin.core.retry import Outcome, Report
 from tocsin.store import inbox, jobs
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import PlansCache
+from tocsin.work.calendars import Errand, Librarian, Result
 from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
 from tocsin.work.escalate import ASK, Clockwork
 from tocsin.work.intake import Inbox
@@ -52,6 +56,16 @@ _SENDINGS = 200
 #: Attempts leased at once.
 _LEASED = 50
 
+#: Gets a document: its address, the ETag it had (None: get it whatever it is), the most bytes.
+#: Raises Unfetched.
+Fetch = Callable[[str, str | None, int], Awaitable[Fetched]]
+
+#: Works a calendar out as of a time. Raises Unreadable.
+Expand = Callable[[bytes, datetime], Awaitable[list[Event]]]
+
+#: Calendars worked out at once: each may take all the time and memory of its box.
+_READINGS = 1
+
 #: The pump that reads the inbox, beside those that do one kind of job.
 _INBOX = "inbox"
 
@@ -66,7 +80,10 @@ class Worker:
         clockwork: Clockwork,
         outbox: Outbox,
         sweeper: Sweeper,
+        librarian: Librarian,
         channels: Mapping[str, Channel],
+        fetch: Fetch,
+        expand: Expand,
         clock: Callable[[], datetime],
         observe: Callable[[Sent], None],
     ) -> None:
@@ -76,6 +93,10 @@ class Worker:
         self._clockwork = clockwork
         self._outbox = outbox
         self._sweeper = sweeper
+        self._librarian = librarian
+        self._fetch = fetch
+        self._expand = expand
+        self._reading = asyncio.Semaphore(_READINGS)
         self._channels = channels
         self._clock = clock
         self._observe = observe
@@ -112,8 +133,10 @@ class Worker:
         pumps: list[Awaitable[None]] = [
             self._pump(_INBOX, self._work_inbox),
             *(self._pump(kind, partial(self._work_jobs, kind)) for kind in ASK),
+            self._pump(Kind.RECONSIDER, self._reconsider),
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
+            self._pump(Kind.CALENDAR, self._read_calendars),
             self._record_forever(),
             self._pulse(),
         ]
@@ -208,6 +231,14 @@ class Worker:
                 self._due[Kind.ESCALATE].set()
         return done
 
+    async def _reconsider(self) -> int:
+        done = await self._thread(self._clockwork.reconsider, self._clock())
+        if done:
+            self._due[Kind.ESCALATE].set()
+            self._due[Kind.RELEASE].set()
+            self._due[Kind.CALENDAR].set()
+        return done
+
     async def _begin_sendings(self) -> int:
         free = _SENDINGS - len(self._sending)
         if free <= 0:
@@ -254,6 +285,29 @@ class Worker:
         self._observe(sent)
         return sent
 
+    async def _read_calendars(self) -> int:
+        errands = await self._thread(self._librarian.begin, self._clock())
+        done = await asyncio.gather(*map(self._run_errand, errands))
+        await self._thread(self._librarian.finish, done, self._clock())
+        return len(errands)
+
+    async def _run_errand(self, errand: Errand) -> Result:
+        """Get a calendar and work it out, each in bounded time."""
+        events, etag, error = None, errand.etag, None
+        try:
+            fetched = await self._fetch(errand.url, errand.etag, MAX_BYTES)
+            if fetched.body is not None:
+                async with self._reading:
+                    events = await self._expand(fetched.body, self._clock())
+                etag = fetched.etag
+        except (Unfetched, Unreadable) as reason:
+            error = str(reason)
+        except Exception as reason:
+            log.exception("reading a calendar failed")
+            error = f"something went wrong here ({type(reason).__name__}); it is in the log"
+        log.info("calendar", events=None if events is None else len(events), error=error)
+        return Result(errand=errand, events=events, etag=etag, error=error)
+
     async def _record_forever(self) -> None:
         while True:
             await self._made_some.wait()
@@ -284,10 +338,13 @@ class Worker:
         while True:
             now = self._clock()
             done = self._inbox.work(now)
+            done += self._clockwork.reconsider(now)
             done += sum(self._clockwork.work(kind, now) for kind in ASK)
             sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])
-            if not done and not sendings:
+            errands = self._librarian.begin(now)
+            self._librarian.finish([await self._run_errand(one) for one in errands], now)
+            if not done and not sendings and not errands:
                 return
 
 
@@ -295,6 +352,11 @@ def _line(error: Exception) -> str:
     """Name an error in one line; the rest of a driver's message may quote the data."""
     said = str(error).splitlines()
     return f"{type(error).__name__}: {said[0] if said else ''}"[:300]
+
+
+async def fetch_nothing(_url: str, _etag: str | None, _max_bytes: int) -> Fetched:
+    """Be the way out of a process that has none."""
+    raise Unfetched("this process gets nothing from outside")
 
 
 def build_worker(
@@ -307,6 +369,8 @@ def build_worker(
     retention: timedelta,
     clock: Callable[[], datetime],
     observe: Callable[[Sent], None] = lambda _sent: None,
+    fetch: Fetch = fetch_nothing,
+    expand: Expand = read_boxed,
 ) -> Worker:
     """Connect a worker's parts."""
     return Worker(
@@ -315,7 +379,10 @@ def build_worker(
         clockwork=Clockwork(database, plans),
         outbox=Outbox(database, plans, public_url),
         sweeper=Sweeper(database, retention),
+        librarian=Librarian(database),
         channels=channels,
+        fetch=fetch,
+        expand=expand,
         clock=clock,
         observe=observe,
     )

@@ -38,7 +38,7 @@ class Api:
         }
         for name in ("ann", "bob", "cat"):
             email = f"{name}@example.com"
-            self.keys[name] = office.create_api_key(name, None, world.now, email)
+            self.keys[name] = office.create_key_of(email, name, None, world.now)
 
     def call(self, method: str, path: str, body: Any = None, *, who: str = "owner") -> Any:
         """Call; return the response."""

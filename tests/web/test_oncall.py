@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -472,26 +471,29 @@ def test_a_maintenance_window_that_makes_no_sense_is_told_why(
     assert says in api.no(400, "POST", "/maintenance-windows", sent)
 
 
-def test_every_change_of_windows_is_told_on(api: Api, monkeypatch: pytest.MonkeyPatch):
-    """Hook: whoever holds incidents back hears of each change, in its transaction."""
-    from dataclasses import replace
+def test_a_window_that_is_ended_pages_for_what_it_kept_quiet(api: Api):
+    made = api.ok("POST", "/maintenance-windows", {"to": "2026-01-05T14:00Z"})
+    api.world.sentry("issue.created")
+    incident = api.ok("GET", "/incidents/1")
+    assert (incident["status"], incident["suppressed_until"]) == ("triggered", made["to"])
+    api.world.expect_nothing()
+    api.ok("DELETE", f"/maintenance-windows/{made['id']}")
+    api.world.settle()
+    api.world.expect("ann")
+    assert api.ok("GET", "/incidents/1")["suppressed_until"] is None
 
-    from tocsin.work import dated
-    from tocsin.work.things import collections
 
-    told: list[datetime] = []
-    ledger = replace(dated.WINDOWS, after=lambda _connection, now: told.append(now))
-    world = api.world
-    monkeypatch.setattr("tocsin.work.things.LEDGERS", {"maintenance-windows": ledger})
-    windows = collections(world.database, world.plans, world.vault, public_url="")[
-        "maintenance-windows"
-    ]
-    caller = Caller(by=Actor(name="somebody"), role=Role.MANAGER)
-    row = dated.WindowTable(to="2026-01-06T00:00Z")
-    made = windows.create(row, caller, world.now)
-    windows.merge(made["id"], {"reason": "longer"}, caller, world.now)
-    windows.remove(made["id"], caller, world.now + timedelta(hours=1))
-    assert told == [world.now, world.now, world.now + timedelta(hours=1)]
+def test_whoever_takes_a_shift_is_paged(api: Api):
+    api.ok("PATCH", "/escalation-policies/default", {
+        "steps": [{"targets": [{"schedule": "primary"}]}]
+    })  # fmt: skip
+    window = {"from": "2026-01-05T12:00Z", "to": "2026-01-05T13:00Z"}
+    offer = api.ok("POST", "/schedules/primary/swaps", window, who="ann")
+    api.world.sentry("issue.created", 1)
+    api.world.expect("ann")
+    api.ok("POST", f"/schedules/primary/swaps/{offer['id']}/take", who="cat")
+    api.world.sentry("issue.created", 2)
+    api.world.expect("cat")
 
 
 def preview(api: Api, **body: Any) -> list[int]:

@@ -212,7 +212,8 @@ def test_an_answer_put_back_changes_nothing(
 def test_every_write_is_counted(
     api: Api, path: str, name: str, body: dict[str, Any], change: dict[str, Any]
 ):
-    counts = [api.revision()]
+    counts, wakes = [api.revision()], list[int]()
+    object.__setattr__(api.world._web._hints, "wake", lambda: wakes.append(1))
     for method, at, sent in (
         ("POST", f"/{path}", body),
         ("PATCH", f"/{path}/{name}", change),
@@ -222,6 +223,7 @@ def test_every_write_is_counted(
         api.ok(method, at, sent)
         counts.append(api.revision())
     assert counts == sorted(set(counts))
+    assert len(wakes) == 4, "the worker looks at once"
 
 
 @EACH
@@ -450,6 +452,8 @@ def test_secrets_are_references_and_references_keep_them(api: Api):
     found = api.world.plans.refresh().integrations[made["id"]]
     assert found.signing_secrets == ("s-one",)
     assert api.world.post("/in/a-key-of-ours", b"{}").status_code == 401, "the key is the same"
+    api.ok("PUT", "/integrations/i", {"name": "j", "service": "checkout"})
+    assert api.world.post("/in/a-key-of-ours", b"{}").status_code == 202, "under any name"
 
 
 def test_a_made_key_is_shown_once_with_its_addresses(api: Api):

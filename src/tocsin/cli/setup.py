@@ -32,7 +32,12 @@ def create_key(name: str, role: Role | None, user: str | None) -> None:
     store = open_store(load())
     try:
         office = Office(store.database, store.plans, store.vault)
-        typer.echo(office.create_api_key(name, role, now(), user))
+        key = (
+            office.create_api_key(name, role or Role.RESPONDER, now())
+            if user is None
+            else office.create_key_of(user, name, role, now())
+        )
+        typer.echo(key)
     finally:
         store.close()
 

@@ -25,8 +25,13 @@ class Kind(StrEnum):
     ESCALATE = "escalate"
     WAKE = "wake"
     RESOLVE = "resolve"
+    RAISE = "raise"
+    RELEASE = "release"
+    RECONSIDER = "reconsider"
     NOTIFY = "notify"
     SWEEP = "sweep"
+    #: The subject is `store.calendars.subject` of its address.
+    CALENDAR = "calendar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,12 +37,14 @@ from tocsin.web.auth import guard
 from tocsin.web.back import Back, Cursor, Limit, Words
 from tocsin.web.back import actor as _actor
 from tocsin.web.back import back_of as _back
+from tocsin.web.calendar import FeedController, list_calendars
+from tocsin.web.explain import get_explanation
 from tocsin.web.oncall import ONCALL
 from tocsin.web.problems import Wrong
 from tocsin.web.setup import SETUP
 from tocsin.work import respond
 from tocsin.work.manage import service_named
-from tocsin.work.respond import NotFound
+from tocsin.work.respond import Desk, NotFound
 
 #: A filter that matches nothing: of a name that is nobody's.
 _NOBODY = ("-",)
@@ -237,6 +239,52 @@ class IncidentController(Controller):
         """Say how much it matters."""
         return _act(request, state, reference, lambda by: respond.prioritise(by, data.priority))
 
+    @post("/{reference:str}/merge", opt={"action": Action.RESPOND}, sync_to_thread=True,
+          status_code=200)  # fmt: skip
+    def merge(
+        self,
+        request: Request[Any, Any, State],
+        state: State,
+        reference: FromPath[str],
+        data: JSONBody[schemas.Merge],
+    ) -> IncidentView:
+        """End it, and give its alerts to another incident, which ends with the last of them."""
+        return _done(
+            request, state, lambda desk, by, now: desk.merge(reference, str(data.into), by, now)
+        )
+
+    @post("/{reference:str}/unmerge", opt={"action": Action.RESPOND}, sync_to_thread=True,
+          status_code=200)  # fmt: skip
+    def unmerge(
+        self,
+        request: Request[Any, Any, State],
+        state: State,
+        reference: FromPath[str],
+        data: JSONBody[schemas.Unmerge],
+    ) -> IncidentView:
+        """Let an alert go its own way; the answer is its own incident, or, if it is over, this."""
+        return _done(
+            request, state, lambda desk, by, now: desk.unmerge(reference, data.alert, by, now)
+        )
+
+    @post("/{reference:str}/responders", opt={"action": Action.RESPOND}, sync_to_thread=True,
+          status_code=200)  # fmt: skip
+    def add_responder(
+        self,
+        request: Request[Any, Any, State],
+        state: State,
+        reference: FromPath[str],
+        data: JSONBody[schemas.AddResponder],
+    ) -> IncidentView:
+        """Page one more person, whatever the state of the incident, besides those who have it."""
+        plans = _back(state).desk.plans.refresh()
+        user = next((one for one in plans.users.values() if one.email == data.user), None)
+        if user is None:
+            raise Wrong(f"there is no user {data.user!r}")
+        return _done(
+            request, state, lambda desk, by, now: desk.add_responder(reference, user.id, by, now)
+        )
+
 
 def _ids(things: Any, names: str | None) -> tuple[str, ...]:
     """Return the ids of things by name or id; a name of nothing matches nothing."""
@@ -265,9 +313,15 @@ def _act(
     reference: str,
     action: Callable[[Actor], respond.Decide],
 ) -> IncidentView:
+    return _done(request, state, lambda desk, by, now: desk.act(reference, action(by), now))
+
+
+def _done(
+    request: Request[Any, Any, State], state: State, work: Callable[[Desk, Actor, datetime], str]
+) -> IncidentView:
     back = _back(state)
     by = _actor(request, back.desk.plans.refresh(at_most_every=1.0))
-    id_ = back.desk.act(reference, action(by), back.clock())
+    id_ = work(back.desk, by, back.clock())
     back.wake()
     return _shown(back, id_)
 
@@ -375,8 +429,11 @@ def build_router() -> Router:
         route_handlers=[
             IncidentController,
             DeliveryController,
+            FeedController,
+            list_calendars,
             list_notifications,
             get_me,
+            get_explanation,
             *ONCALL,
             *SETUP,
         ],

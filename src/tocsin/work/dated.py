@@ -17,7 +17,7 @@ from tocsin.core.plans import AwayKind, Plans
 from tocsin.core.times import parse_instant
 from tocsin.store import rows, setup
 from tocsin.store.db import Database
-from tocsin.store.plans import PlansCache, bump, route_of
+from tocsin.store.plans import PlansCache, changed, route_of
 from tocsin.store.tables import absences, maintenance_windows
 from tocsin.store.views import Page
 from tocsin.work.collection import Shown, check, document, merged
@@ -28,7 +28,6 @@ from tocsin.work.oncall import user_id_of
 from tocsin.work.refusals import Forbidden, Invalid
 from tocsin.work.respond import NotFound
 from tocsin.work.schedulefile import Table, one_of
-from tocsin.work.windowchange import after_windows_change
 
 T = TypeVar("T")
 
@@ -118,7 +117,6 @@ class Ledger:
     #: Columns that are shown as they are, and those that only making one sets.
     shown: Sequence[str] = ()
     made: Callable[[Caller], dict[str, Any]] = lambda _caller: {}
-    after: Callable[[Connection, datetime], None] = lambda _connection, _now: None
 
 
 # -- maintenance windows --------------------------------------------------------------------------
@@ -166,7 +164,6 @@ WINDOWS = Ledger(
     allow=lambda _values, _caller: None,
     shown=("created_by",),
     made=lambda caller: {"created_by": caller.by.name[:320]},
-    after=after_windows_change,
 )
 
 # -- absences -------------------------------------------------------------------------------------
@@ -292,8 +289,7 @@ class Dated:
         def locked(connection: Connection) -> T:
             setup.lock(connection)
             done = work(connection, self.plans.current(connection))
-            bump(connection)
-            self.ledger.after(connection, now)
+            changed(connection, now)
             return done
 
         return self.database.run(locked)

@@ -20,7 +20,7 @@ from tocsin.core.plans import Plans
 from tocsin.core.schedule import instant
 from tocsin.store import setup
 from tocsin.store.db import Database
-from tocsin.store.plans import PlansCache, bump
+from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
 from tocsin.store.views import Page, decode_cursor, encode_cursor
 from tocsin.work.collection import Shown, check, document, merged
@@ -156,7 +156,7 @@ class Section:
                 writer.rename(self.kind.section, edit.old_name, edit.name)
             if changes:
                 writer.write(edit.wanted, changes)
-                bump(connection)
+                changed(connection, now)
             if edit.row is None:
                 return {}
             mask(edit.row, edit.made)

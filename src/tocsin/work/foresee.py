@@ -13,7 +13,7 @@ from tocsin.core.body import NotJson, read_body
 from tocsin.core.dialect import Dialect, read
 from tocsin.core.model import Incident, Signal, Verb
 from tocsin.core.plans import Plans, Route
-from tocsin.core.triage import route
+from tocsin.core.triage import matches
 from tocsin.store import inbox
 from tocsin.store.db import Database
 from tocsin.store.incidents import opened_since, opening_delivery
@@ -59,7 +59,7 @@ class Hindsight:
         self, connection: Connection, plans: Plans, incident: Incident, wanted: Route
     ) -> bool:
         signal = self._signal(connection, plans, incident)
-        return route((wanted,), signal) is not None
+        return matches(wanted, signal)
 
     def _signal(self, connection: Connection, plans: Plans, incident: Incident) -> Signal:
         """Return what opened an incident, as far as that is known."""

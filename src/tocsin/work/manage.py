@@ -21,7 +21,7 @@ from tocsin.store import inbox, people, setup
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival
 from tocsin.store.people import ApiKey
-from tocsin.store.plans import PlansCache, bump, load
+from tocsin.store.plans import PlansCache, changed, load
 from tocsin.store.tables import integrations
 from tocsin.store.vault import Vault, new_key
 from tocsin.work.refusals import Invalid
@@ -37,26 +37,26 @@ class Office:
     vault: Vault
 
     def create_api_key(
-        self, name: str, role: Role | None, now: datetime, user: str | None = None
+        self, name: str, role: Role, now: datetime, user_id: str | None = None
     ) -> str:
-        """Make an API key and return it; it cannot be shown again.
+        """Make an API key, of a person or of nobody; it cannot be shown again."""
+        return self.database.run(
+            lambda connection: people.create_api_key(connection, name, role, now, user_id)
+        )
 
-        With the e-mail address of a person it acts as that person; its role is theirs if none is
-        given. Raises NotFound, Invalid.
+    def create_key_of(self, email: str, name: str, role: Role | None, now: datetime) -> str:
+        """Make an API key of a person; its role is theirs if none is given.
+
+        Raises NotFound, Invalid.
         """
-
-        def work(connection: Connection) -> str:
-            person = _person(self.plans.current(connection), user)
-            chosen = role or (person.role if person else Role.RESPONDER)
-            if person is not None and least(chosen, person.role) is not chosen:
-                raise Invalid(
-                    f"{person.email} is {person.role}: a key of theirs cannot have the role"
-                    f" {chosen}; leave --role out, or make the key without a person"
-                )
-            id_ = person.id if person else None
-            return people.create_api_key(connection, name, chosen, now, id_)
-
-        return self.database.run(work)
+        person = _person(self.plans.refresh(), email)
+        chosen = role or person.role
+        if least(chosen, person.role) is not chosen:
+            raise Invalid(
+                f"{person.email} is {person.role}: a key of theirs cannot have the role {chosen};"
+                " leave --role out, or make the key without a person"
+            )
+        return self.create_api_key(name, chosen, now, person.id)
 
     def who(self, key: str) -> ApiKey | None:
         """Return whom an API key stands for."""
@@ -107,16 +107,14 @@ class Office:
                 },
                 now,
             )
-            bump(connection)
+            changed(connection, now)
 
     def replay(self, delivery_id: str, now: datetime) -> str | None:
         """Feed a stored delivery in again; return the new one, None if there is no such."""
         return self.database.run(lambda connection: _replay(connection, delivery_id, now))
 
 
-def _person(plans: Plans, email: str | None) -> User | None:
-    if email is None:
-        return None
+def _person(plans: Plans, email: str) -> User:
     for user in plans.users.values():
         if user.email == email:
             return user

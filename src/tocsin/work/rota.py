@@ -16,7 +16,7 @@ from tocsin.core.schedule import shifts
 from tocsin.store import rows, setup
 from tocsin.store import swaps as offers
 from tocsin.store.db import Database
-from tocsin.store.plans import PlansCache, bump
+from tocsin.store.plans import PlansCache, changed
 from tocsin.store.schedules import add_override, override_of, remove_overrides
 from tocsin.store.tables import overrides, swaps
 from tocsin.store.views import Page, PersonView
@@ -104,7 +104,7 @@ class Rota:
                     " comes: offer a swap, or ask a manager"
                 )
             id_ = add_override(connection, schedule.id, change, caller.by.name, now)
-            bump(connection)
+            changed(connection, now)
             return _override_view(_living(connection, schedule, id_), plans)
 
         return self._change(work)
@@ -122,7 +122,7 @@ class Rota:
                     " key added: offer a swap, or ask a manager"
                 )
             remove_overrides(connection, [id_], now)
-            bump(connection)
+            changed(connection, now)
 
         self._change(work)
 
@@ -153,7 +153,7 @@ class Rota:
             ends_at = moment(row.to, schedule.time_zone)
             _must_be_theirs(schedule, plans, user_id, begins_at, ends_at, now)
             id_ = offers.offer(connection, schedule.id, user_id, begins_at, ends_at, now)
-            bump(connection)
+            changed(connection, now)
             return _found(connection, schedule, id_, plans)
 
         return self._change(work)
@@ -186,7 +186,7 @@ class Rota:
                 )
                 made = add_override(connection, schedule.id, change, caller.by.name, now)
                 offers.set_override(connection, id_, made)
-                bump(connection)
+                changed(connection, now)
             else:
                 _must_be_taken_by(user_id, _found_row(connection, schedule, id_, plans), plans)
             return _found(connection, schedule, id_, plans)
@@ -204,7 +204,7 @@ class Rota:
                     f"the role {caller.role} may only withdraw offers of its own person"
                 )
             if offers.withdraw(connection, id_, now):
-                bump(connection)
+                changed(connection, now)
             elif _found_row(connection, schedule, id_, plans)["taken_by_id"] is not None:
                 raise Conflict("this offer is taken: offer the shift anew to swap it back")
 
