@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.world import PEOPLE, SERVICE, World
-from tocsin.core.model import Role
+from tocsin.core.model import (
+    Role,
+)
 from tocsin.work.configfile import dump
 from tocsin.work.configure import Configurator
 from tocsin.work.manage import Office

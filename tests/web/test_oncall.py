@@ -9,7 +9,10 @@ import pytest
 
 from tests.web.setup_world import Api
 from tocsin.core.access import Caller
-from tocsin.core.model import Actor, Role
+from tocsin.core.model import (
+    Actor,
+    Role,
+)
 from tocsin.work.refusals import Conflict
 from tocsin.work.rota import Rota, TakeTable
 

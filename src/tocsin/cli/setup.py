@@ -10,7 +10,9 @@ import typer
 
 from tocsin.boot import now, open_store
 from tocsin.config import Settings, load
-from tocsin.core.model import Role
+from tocsin.core.model import (
+    Role,
+)
 from tocsin.sentry.sender import BODIES, USUAL_ACTION, Issue, send, webhook
 from tocsin.work.configfile import BadFile, parse
 from tocsin.work.configure import Applied, Configurator

@@ -12,7 +12,9 @@ from litestar.datastructures import State
 from litestar.params import QueryParameter
 
 from tocsin.core.access import Caller
-from tocsin.core.model import Actor
+from tocsin.core.model import (
+    Actor,
+)
 from tocsin.core.plans import Plans
 from tocsin.store import views
 from tocsin.store.people import ApiKey

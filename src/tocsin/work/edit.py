@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from tocsin.core.access import Action, Caller
-from tocsin.core.model import Role
+from tocsin.core.model import (
+    Role,
+)
 from tocsin.core.plans import Plans
 from tocsin.core.schedule import instant
 from tocsin.store import setup

@@ -11,7 +11,11 @@ from sqlalchemy import Connection
 
 from tocsin.core.body import NotJson, read_body
 from tocsin.core.dialect import Dialect, read
-from tocsin.core.model import Incident, Signal, Verb
+from tocsin.core.model import (
+    Incident,
+    Signal,
+    Verb,
+)
 from tocsin.core.plans import Plans, Route
 from tocsin.core.triage import matches
 from tocsin.store import inbox
