@@ -26,6 +26,7 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Integration,
 )
+from tocsin.core.text import clean
 from tocsin.store.db import new_id
 from tocsin.store.inbox import Arrival
 from tocsin.store.plans import PlansCache
@@ -44,6 +45,9 @@ log = structlog.get_logger("intake")
 
 #: A request that could not be kept within this is answered 503.
 _KEEP_SECONDS = 10.0
+
+#: A reason has no more room in the log.
+_REASON_LENGTH = 500
 
 #: The source whose bodies are Sentry's, with Sentry's signatures.
 _SENTRY = "sentry"
@@ -96,14 +100,15 @@ class _Refused(Exception):
     ) -> None:
         super().__init__(reason)
         self.refusal = refusal
-        self.reason = reason
+        # They may quote the request: repaired here, once, for the answer and for the log.
+        self.reason = clean(reason)
         self.integration = integration
-        self.errors = errors or []
+        self.errors = [clean(error) for error in errors or []]
 
     @property
     def whole_reason(self) -> str:
-        """The reason with what exactly is wrong, as far as the log has room."""
-        return "; ".join(dict.fromkeys([self.reason, *self.errors]))[:500]
+        """The reason with what exactly is wrong."""
+        return "; ".join(dict.fromkeys([self.reason, *self.errors]))
 
 
 class Intake:
@@ -374,7 +379,7 @@ def _arrival(
         resource=resource[:100] if resource else None,
         status=status,
         http_status=http_status,
-        reason=reason,
+        reason=clean(reason, _REASON_LENGTH) if reason is not None else None,
         dedup_key=dedup_key,
         headers=request.kept_headers,
         body=request.body,
