@@ -129,25 +129,25 @@ class Intake:
         """Answer one request."""
         with Hold(self._reader) as hold:
             try:
-                status, answer, headers = await self._answer(scope, receive, hold)
+                status, body, headers = await self._answer(scope, receive, hold)
             except Gone:
                 return
-        await _send(send, status, answer, headers)
+        await _send(send, status, body, headers)
 
     async def _answer(
         self, scope: Scope, receive: Receive, hold: Hold
-    ) -> tuple[int, dict[str, Any], Headers]:
+    ) -> tuple[int, bytes, Headers]:
         matched = style_of(scope["path"])
         assert matched is not None
         style, rest = matched
         if scope["method"] != "POST":
-            return 405, style.refuse("this URL takes POST", []), [(b"allow", b"POST")]
+            return 405, _encoded(style.refuse("this URL takes POST", [])), [(b"allow", b"POST")]
         try:
             body = await self._reader.read(scope, receive, hold)
         except Unread as error:
             self._ports.count("-", str(error.status))
             headers = _LATER if error.status == 503 else []
-            return error.status, style.refuse(error.reason, []), headers
+            return error.status, _encoded(style.refuse(error.reason, [])), headers
         request = Request(
             style=style,
             rest=rest,
@@ -158,18 +158,23 @@ class Intake:
             received_at=self._clock(),
         )
         try:
-            with self._deadlines.within(_KEEP_SECONDS + MAX_WAIT):
-                status, answer = await self._take(request)
-        except _Refused as refused:
-            status = style.refused[refused.refusal]
-            await self._log_refused(request, refused, status)
-            return status, style.refuse(refused.reason, refused.errors), []
+            status, answer = await self._take_or_refuse(request)
+            return status, _encoded(answer), []
         except Exception as error:  # noqa: BLE001 - not kept is 503, whatever the reason
             log.warning("delivery not kept", error=f"{type(error).__name__}: {error}"[:300])
             self._ports.count("-", "503")
             reason = "this delivery could not be stored just now; send it again"
-            return 503, style.refuse(reason, []), _LATER
-        return status, answer, []
+            return 503, _encoded(style.refuse(reason, [])), _LATER
+
+    async def _take_or_refuse(self, request: Request) -> tuple[int, dict[str, Any]]:
+        style = request.style
+        try:
+            with self._deadlines.within(_KEEP_SECONDS + MAX_WAIT):
+                return await self._take(request)
+        except _Refused as refused:
+            status = style.refused[refused.refusal]
+            await self._log_refused(request, refused, status)
+            return status, style.refuse(refused.reason, refused.errors)
 
     async def _take(self, request: Request) -> tuple[int, dict[str, Any]]:
         """Look at a request in the order of refusal, keep it, and say so."""
@@ -348,8 +353,11 @@ class Intake:
 _LATER: Headers = [(b"retry-after", b"1")]
 
 
-async def _send(send: Send, status: int, answer: dict[str, Any], headers: Headers) -> None:
-    body = msgspec.json.encode(answer)
+def _encoded(answer: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(answer)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
     start = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
