@@ -165,8 +165,9 @@ class Web:
             return self._put_once(arrivals)
 
     def _put_once(self, arrivals: Sequence[Arrival]) -> list[str]:
-        with self._database.write(is_urgent=True) as connection:
-            return inbox.put(connection, arrivals)
+        return self._database.run(
+            lambda connection: inbox.put(connection, arrivals), is_urgent=True
+        )
 
     async def _outcome(self, delivery_id: str, seconds: float) -> Outcome | None:
         """Look for the outcome of a delivery until it is there or time is up."""
