@@ -255,6 +255,17 @@ def test_a_refused_delivery_makes_no_repeat_of_a_good_one(served: Served):
     assert served.settled(good.json["delivery_id"])["outcome"] == "triggered"
 
 
+def test_an_unreadable_delivery_makes_no_repeat_of_a_good_one(served: Served):
+    """Only an accepted delivery counts as the first."""
+    key, bad, good = uuid.uuid4().hex, b"{bad", issue()
+    told = [
+        post(served, "key-signed", body, Request_ID=key, Sentry_Hook_Signature=signed(body)).json
+        for body in (bad, good)
+    ]
+    assert served.settled(told[0]["delivery_id"])["status"] == "rejected"
+    assert served.settled(told[1]["delivery_id"])["outcome"] == "triggered"
+
+
 def test_a_repeat_is_refused_for_what_is_wrong_with_it(served: Served):
     key, body = uuid.uuid4().hex, issue()
     post(served, "key-signed", body, Request_ID=key, Sentry_Hook_Signature=signed(body))

@@ -313,13 +313,9 @@ class Intake:
         self, request: Request, integration: Integration, reason: str
     ) -> tuple[int, dict[str, Any]]:
         style = request.style
+        # Only an accepted delivery is the first of its key: this one has none.
         arrival = _arrival(
-            request,
-            integration,
-            DeliveryStatus.REJECTED,
-            style.accepted,
-            reason=reason,
-            key=request.idempotency_key,
+            request, integration, DeliveryStatus.REJECTED, style.accepted, reason=reason
         )
         stands = await self._ports.keep(arrival)
         self._ports.count(integration.name, "unreadable")
