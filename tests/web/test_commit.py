@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import NOW
+from tests.world import ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.model import DeliveryStatus
 from tocsin.store import inbox
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival
+from tocsin.store.vault import Vault
+from tocsin.web import app
 from tocsin.web.commit import GroupCommit
 
 
@@ -68,3 +72,23 @@ def test_while_the_database_is_away_all_fail_at_the_first_try():
     told = keep_together(put, [arrival() for _ in range(5)])
     assert all(isinstance(one, OperationalError) for one in told)
     assert tries == [5]
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001"], ids=["a deadlock", "a serialisation failure"])
+def test_where_another_process_was_first_it_is_tried_again(
+    database: Database, vault: Vault, monkeypatch: pytest.MonkeyPatch, state: str
+):
+    error = OperationalError("INSERT", (), Exception("try again"))
+    error.orig.sqlstate = state  # type: ignore[union-attr]
+    failures = [error, error]
+
+    def put(*arguments: Any) -> list[str]:
+        if failures:
+            raise failures.pop()
+        return inbox.put(*arguments)
+
+    with World(database, vault) as world:
+        world.configure(PEOPLE, ONE_STEP, SERVICE)
+        monkeypatch.setattr(app, "inbox", SimpleNamespace(put=put))
+        world.sentry("issue.created")
+        world.expect("ann", "webhook", "page")

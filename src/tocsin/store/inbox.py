@@ -66,8 +66,8 @@ def put(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
     stands = [firsts.get((a.integration_id, a.key), a.id) for a in arrivals]
     fresh = [a for a, stand in zip(arrivals, stands, strict=True) if stand == a.id]
     # A repeat is not kept, and so its body was not seen.
-    bodies = _claim_keys(connection, [(arrival.body_key, arrival) for arrival in fresh])
-    replayed = [bodies.get((a.integration_id, a.body_key), a.id) != a.id for a in fresh]
+    seen = _claim_keys(connection, [(arrival.body_key, arrival) for arrival in fresh])
+    replayed = [seen.get((a.integration_id, a.body_key), a.id) != a.id for a in fresh]
     columns: dict[str, list[Any]] = {name: [getattr(a, name) for a in fresh] for name in _PLAIN}
     columns["partition"] = [partition_of(a.integration_id, a.dedup_key) for a in fresh]
     columns["status"] = [
