@@ -447,6 +447,9 @@ def _service_id(served: Served) -> str:
         pytest.param("Bearer {owner}", event(), 400, id="no service"),
         pytest.param("Bearer {owner}", event(service_id="nothing"), 400, id="no such service"),
         pytest.param("Token token=key-events", {"event_action": "x"}, 400, id="no event"),
+        pytest.param(
+            "Bearer {owner}", event(service_id="muted"), 403, id="disabled for the service"
+        ),
         pytest.param("Basic dTpw", event(), 401, id="another scheme"),
     ],
 )
@@ -457,6 +460,22 @@ def test_the_events_url_refuses(
     answer = served.tocsin.post("/api/events", json.dumps(body).encode(), **headers)
     assert answer.status == status
     assert answer.json["error"]
+
+
+def test_an_api_key_uses_the_integration_that_is_enabled(served: Served):
+    body = json.dumps(event(service_id="halved", dedup_key=uuid.uuid4().hex)).encode()
+    answer = served.tocsin.post("/api/events", body, Authorization=f"Bearer {served.keys['owner']}")
+    assert answer.status == 202
+    delivery = served.settled(answer.json["result"]["delivery_id"])
+    assert delivery["integration"] == {"name": "halved-on"}
+
+
+def test_what_an_api_key_sends_to_a_disabled_integration_is_kept_in_the_log(served: Served):
+    body = json.dumps(event(service_id="muted")).encode()
+    served.tocsin.post("/api/events", body, Authorization=f"Bearer {served.keys['owner']}")
+    delivery = served.latest()
+    assert (delivery["status"], delivery["http_status"]) == ("rejected", 403)
+    assert delivery["integration"] == {"name": "events-off"}
 
 
 def test_an_events_integration_takes_events_at_its_own_url_too(served: Served):

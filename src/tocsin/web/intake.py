@@ -197,28 +197,32 @@ class Intake:
 
     async def _integration(self, request: Request) -> tuple[Integration, Body | None]:
         """Find whose key this is; the body comes too where the key was in it."""
-        style = request.style.name
         try:
-            key, body = KEY_OF[style](request)
+            key, body = KEY_OF[request.style.name](request)
         except NotJson as error:
             raise _Refused(Refusal.NOT_JSON, str(error)) from None
         if isinstance(key, ApiKeyFor):
-            return await self._events_integration(key), body
+            integration = await self._by_api_key(key)
+        else:
+            integration = await self._by_routing_key(request.style.name, key)
+        if not integration.is_enabled:
+            reason = f"the integration {integration.name} is disabled"
+            raise _Refused(Refusal.DISABLED, reason, integration)
+        return integration, body
+
+    async def _by_routing_key(self, style: str, key: str | None) -> Integration:
         if not key:
             raise _Refused(Refusal.NO_KEY, NO_KEY[style])
-        integration = await self._by_key(key)
+        integration = await self._known(key)
         if integration is None:
             reason = "unknown key: copy the URL of the integration again"
             raise _Refused(Refusal.UNKNOWN_KEY, reason)
         if style in ("events", "pagerduty") and integration.source == _SENTRY:
             reason = "this key belongs to a Sentry integration, which takes its webhooks at /in/"
             raise _Refused(Refusal.UNKNOWN_KEY, reason)
-        if not integration.is_enabled:
-            reason = f"the integration {integration.name} is disabled"
-            raise _Refused(Refusal.DISABLED, reason, integration)
-        return integration, body
+        return integration
 
-    async def _by_key(self, key: str) -> Integration | None:
+    async def _known(self, key: str) -> Integration | None:
         hashed = key_hash(key)
         found = self._ports.plans.by_routing_key(hashed)
         if found is None:
@@ -227,7 +231,7 @@ class Intake:
             found = self._ports.plans.by_routing_key(hashed)
         return found
 
-    async def _events_integration(self, key: ApiKeyFor) -> Integration:
+    async def _by_api_key(self, key: ApiKeyFor) -> Integration:
         if not key.service:
             raise _Refused(Refusal.INVALID, "with an API key, 'service_id' is needed")
         found = await self._ports.events_for(key.api_key, key.service)

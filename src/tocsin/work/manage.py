@@ -49,8 +49,8 @@ class Office:
     ) -> tuple[bool | None, Integration | None]:
         """Return whether an API key may send events, and the integration that takes them.
 
-        The first of the service's that takes events, made on first use. The key is None-known,
-        the service None where there is none of that id or name.
+        The first of the service's that takes events, made on first use; a disabled one only where
+        all are. The key is None-known, the service None where there is none of that id or name.
         """
         caller = self.who(key)
         if caller is None:
@@ -109,7 +109,7 @@ def _taking_events(plans: Plans, service: Service) -> Integration | None:
         and integration.service_id == service.id
         and not integration.is_deleted
     )
-    return min(found, key=lambda one: one.id, default=None)
+    return min(found, key=lambda one: (not one.is_enabled, one.id), default=None)
 
 
 def _replay(connection: Connection, delivery_id: str, now: datetime) -> str | None:
