@@ -47,7 +47,11 @@ def current_file(plans: Plans, keys: Mapping[str, str]) -> File:
             for policy in sorted(plans.policies.values(), key=lambda one: one.name)
         ],
         services=[_service(service, plans) for service in living(plans.services)],
-        integrations=[_integration(one, plans, keys[one.id]) for one in living(plans.integrations)],
+        integrations=[
+            _integration(one, plans, keys[one.id])
+            for one in living(plans.integrations)
+            if not one.is_made_by_us
+        ],
         fallback=FallbackTable(user=fallback.email) if fallback else None,
     )
 

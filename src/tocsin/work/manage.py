@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 
 from sqlalchemy import Connection
 
@@ -69,13 +70,14 @@ class Office:
 
     def _make_events(self, connection: Connection, service: Service, now: datetime) -> None:
         setup.lock(connection)
-        if _taking_events(load(connection, self.vault), service) is None:
+        plans = load(connection, self.vault)
+        if _taking_events(plans, service) is None:
             setup.add(
                 connection,
                 integrations,
                 "int",
                 {
-                    "name": f"{service.name} events",
+                    "name": _free_name(plans, f"{service.name} events"),
                     "service_id": service.id,
                     "source": "events",
                     "dialect": "auto",
@@ -85,6 +87,7 @@ class Office:
                     "is_replay_strict": False,
                     "routes": [],
                     "overrides": {"action": {}, "severity": {}, "priority": {}},
+                    "is_made_by_us": True,
                 },
                 now,
             )
@@ -110,6 +113,12 @@ def _taking_events(plans: Plans, service: Service) -> Integration | None:
         and not integration.is_deleted
     )
     return min(found, key=lambda one: (not one.is_enabled, one.id), default=None)
+
+
+def _free_name(plans: Plans, name: str) -> str:
+    taken = {one.name for one in plans.integrations.values() if not one.is_deleted}
+    numbered = (f"{name} {number}" for number in count(2))
+    return next(one for one in chain((name,), numbered) if one not in taken)
 
 
 def _replay(connection: Connection, delivery_id: str, now: datetime) -> str | None:
