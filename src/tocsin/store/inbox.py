@@ -266,6 +266,7 @@ class Stored:
     """A delivery as it came in."""
 
     integration_id: str
+    received_at: datetime
     url_style: str
     resource: str | None
     dedup_key: str | None
@@ -279,6 +280,7 @@ def stored(connection: Connection, delivery_id: str) -> Stored | None:
     query = (
         select(
             columns.integration_id,
+            columns.received_at,
             columns.url_style,
             columns.resource,
             columns.dedup_key,

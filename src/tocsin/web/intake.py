@@ -28,14 +28,14 @@ from tocsin.core.plans import (
 )
 from tocsin.core.text import clean
 from tocsin.store.db import new_id
-from tocsin.store.inbox import Arrival
+from tocsin.store.inbox import Arrival, Stored
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import key_hash
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.reader import Gone, Hold, Reader, Receive, Scope, Unread
-from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, ApiKeyFor, Request
+from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, BearerKey, Request
 from tocsin.web.signature import is_signed, signature_of
-from tocsin.web.styles import Kept, Refusal, accepted, style_of
+from tocsin.web.styles import Kept, Refusal, Style, accepted, style_of
 from tocsin.work.intake import dialect_for
 
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -61,16 +61,6 @@ class Outcome:
     incident_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class EventsFor:
-    """An API key asked to send events to a service."""
-
-    #: None: nobody knows the key.
-    may_send: bool | None
-    #: None: there is no such service.
-    integration: Integration | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """What intake asks of the rest of the program."""
@@ -79,10 +69,14 @@ class Ports:
     dialects: Mapping[str, Dialect]
     #: Keep a request, durably; return the delivery that stands for it.
     keep: Callable[[Arrival], Awaitable[str]]
+    #: Return a delivery as it came in, if it is still there.
+    stored: Callable[[str], Awaitable[Stored | None]]
     #: Wait for a delivery's outcome for so many seconds; None if it was not processed in time.
     outcome: Callable[[str, float], Awaitable[Outcome | None]]
-    #: What an API key may send to a service.
-    events_for: Callable[[str, str], Awaitable[EventsFor]]
+    #: Whether an API key may send events; None if nobody knows it.
+    may_send: Callable[[str], Awaitable[bool | None]]
+    #: The integration that takes a service's events; None if there is no such service.
+    events_of: Callable[[str], Awaitable[Integration | None]]
     #: Count a request by integration and result.
     count: Callable[[str, str], None]
     max_body: int
@@ -120,6 +114,8 @@ class Intake:
         self._clock = clock
         self._deadlines = deadlines
         self._reader = Reader(ports.max_body, deadlines)
+        #: Requests that were read and are not yet kept: those that cost something now.
+        self.at_work = 0
 
     def takes(self, path: str) -> bool:
         """Whether this path is an intake URL."""
@@ -168,16 +164,22 @@ class Intake:
 
     async def _take_or_refuse(self, request: Request) -> tuple[int, dict[str, Any]]:
         style = request.style
+        self.at_work += 1
         try:
-            with self._deadlines.within(_KEEP_SECONDS + MAX_WAIT):
-                return await self._take(request)
+            with self._deadlines.within(_KEEP_SECONDS):
+                kept = await self._take(request)
         except _Refused as refused:
             status = style.refused[refused.refusal]
             await self._log_refused(request, refused, status)
             return status, style.refuse(refused.reason, refused.errors)
+        finally:
+            self.at_work -= 1
+        if not kept.is_readable:
+            return style.accepted, accepted(kept)
+        return style.accepted, style.answer(await self._awaited(request, kept))
 
-    async def _take(self, request: Request) -> tuple[int, dict[str, Any]]:
-        """Look at a request in the order of refusal, keep it, and say so."""
+    async def _take(self, request: Request) -> Kept:
+        """Look at a request in the order of refusal, and keep it."""
         integration, body = await self._integration(request)
         is_verified = self._check(request, integration)
         try:
@@ -197,12 +199,14 @@ class Intake:
 
     async def _integration(self, request: Request) -> tuple[Integration, Body | None]:
         """Find whose key this is; the body comes too where the key was in it."""
+        if request.style.has_key_in_body:
+            _check_encoding(request, None)
         try:
             key, body = KEY_OF[request.style.name](request)
         except NotJson as error:
             raise _Refused(Refusal.NOT_JSON, str(error)) from None
-        if isinstance(key, ApiKeyFor):
-            integration = await self._by_api_key(key)
+        if isinstance(key, BearerKey):
+            integration, body = await self._by_api_key(key, request)
         else:
             integration = await self._by_routing_key(request.style.name, key)
         if not integration.is_enabled:
@@ -231,17 +235,25 @@ class Intake:
             found = self._ports.plans.by_routing_key(hashed)
         return found
 
-    async def _by_api_key(self, key: ApiKeyFor) -> Integration:
-        if not key.service:
-            raise _Refused(Refusal.INVALID, "with an API key, 'service_id' is needed")
-        found = await self._ports.events_for(key.api_key, key.service)
-        if found.may_send is None:
+    async def _by_api_key(self, key: BearerKey, request: Request) -> tuple[Integration, Body]:
+        """Ask for the key first: nobody's body is not looked at."""
+        may_send = await self._ports.may_send(key.text)
+        if may_send is None:
             raise _Refused(Refusal.UNKNOWN_KEY, "unknown API key")
-        if not found.may_send:
+        if not may_send:
             raise _Refused(Refusal.FORBIDDEN, "this API key may not send events")
-        if found.integration is None:
-            raise _Refused(Refusal.INVALID, f"there is no service {key.service}")
-        return found.integration
+        _check_encoding(request, None)
+        try:
+            body = read_body(request.body)
+        except NotJson as error:
+            raise _Refused(Refusal.NOT_JSON, str(error)) from None
+        service = body.get("service_id")
+        if not service or not isinstance(service, str):
+            raise _Refused(Refusal.INVALID, "with an API key, 'service_id' is needed")
+        integration = await self._ports.events_of(service)
+        if integration is None:
+            raise _Refused(Refusal.INVALID, f"there is no service {service}")
+        return integration, body
 
     def _check(self, request: Request, integration: Integration) -> bool:
         """Check type, encoding and signature; return whether a signature was verified."""
@@ -249,9 +261,7 @@ class Intake:
         if request.style.needs_json_type and kind != "application/json":
             reason = f"the content type is {kind or 'missing'}, not application/json"
             raise _Refused(Refusal.CONTENT_TYPE, reason, integration)
-        if request.header(b"content-encoding") is not None:
-            reason = "the body is encoded: send it without Content-Encoding"
-            raise _Refused(Refusal.ENCODED, reason, integration)
+        _check_encoding(request, integration)
         if integration.source != _SENTRY or not integration.signing_secrets:
             return False
         signature = signature_of(request.headers, request.raw_headers)
@@ -268,10 +278,10 @@ class Intake:
 
     async def _keep(
         self, request: Request, integration: Integration, body: Body, *, is_verified: bool
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> Kept:
         style = request.style
         dialect = self._ports.dialects[dialect_for(integration, style.name)]
-        dedup_key, resolves = self._identify(request, dialect, body, integration)
+        dedup_key, resolves = _identify(style, dialect, body, request.resource, integration)
         body_key = None
         if integration.is_replay_strict and is_verified:
             body_key = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
@@ -294,44 +304,40 @@ class Intake:
             dedup_key=dedup_key,
             resolves=resolves,
         )
-        seconds = max(style.waits, request.wait)
-        if seconds and (found := await self._ports.outcome(stands, seconds)):
-            kept = msgspec.structs.replace(
-                kept, outcome=found.outcome, incident_id=found.incident_id, was_awaited=True
-            )
-        return style.accepted, style.answer(kept)
+        if stands == arrival.id or not style.tells_more:
+            return kept
+        first = await self._ports.stored(stands)
+        return _as_first(kept, first, style, dialect, integration) if first else kept
 
-    def _identify(
-        self, request: Request, dialect: Dialect, body: Body, integration: Integration
-    ) -> tuple[str | None, bool]:
-        """Return the dedup key, and whether it resolves; no more of it than the answer tells."""
-        if not request.style.tells_more:
-            reading = identify(dialect, body, request.resource)
-            return (reading.dedup_key if reading else None), False
-        signal = read(dialect, body, request.resource, integration)
-        if signal is None:
-            return None, False
-        return signal.dedup_key, signal.verb is Verb.RESOLVE
+    async def _awaited(self, request: Request, kept: Kept) -> Kept:
+        """Wait for the outcome, if the sender or the URL does."""
+        seconds = max(request.style.waits, request.wait)
+        if not seconds:
+            return kept
+        with self._deadlines.within(_KEEP_SECONDS + MAX_WAIT):
+            found = await self._ports.outcome(kept.delivery_id, seconds)
+        if found is None:
+            return kept
+        return msgspec.structs.replace(
+            kept, outcome=found.outcome, incident_id=found.incident_id, was_awaited=True
+        )
 
-    async def _keep_unread(
-        self, request: Request, integration: Integration, reason: str
-    ) -> tuple[int, dict[str, Any]]:
-        style = request.style
+    async def _keep_unread(self, request: Request, integration: Integration, reason: str) -> Kept:
         # Only an accepted delivery is the first of its key: this one has none.
         arrival = _arrival(
-            request, integration, DeliveryStatus.REJECTED, style.accepted, reason=reason
+            request, integration, DeliveryStatus.REJECTED, request.style.accepted, reason=reason
         )
         stands = await self._ports.keep(arrival)
         self._ports.count(integration.name, "unreadable")
-        kept = Kept(
+        return Kept(
             delivery_id=stands,
             integration_id=integration.id,
             received_at=request.received_at,
             body=b"",
             dedup_key=None,
             resolves=False,
+            is_readable=False,
         )
-        return style.accepted, accepted(kept)
 
     async def _log_refused(self, request: Request, refused: _Refused, status: int) -> None:
         integration = refused.integration
@@ -347,6 +353,40 @@ class Intake:
                 await self._ports.keep(arrival)
         except Exception as error:  # noqa: BLE001 - the refusal stands, logged or not
             log.warning("refusal not kept", error=f"{type(error).__name__}: {error}"[:300])
+
+
+def _identify(
+    style: Style, dialect: Dialect, body: Body, resource: str | None, integration: Integration
+) -> tuple[str | None, bool]:
+    """Return the dedup key, and whether it resolves; no more of it than the answer tells."""
+    if not style.tells_more:
+        reading = identify(dialect, body, resource)
+        return (reading.dedup_key if reading else None), False
+    signal = read(dialect, body, resource, integration)
+    if signal is None:
+        return None, False
+    return signal.dedup_key, signal.verb is Verb.RESOLVE
+
+
+def _as_first(
+    kept: Kept, first: Stored, style: Style, dialect: Dialect, integration: Integration
+) -> Kept:
+    """Let the answer to a repeat tell of the delivery that it repeats."""
+    body = read_body(first.body)
+    dedup_key, resolves = _identify(style, dialect, body, first.resource, integration)
+    return msgspec.structs.replace(
+        kept,
+        received_at=first.received_at,
+        body=bytes(first.body),
+        dedup_key=dedup_key,
+        resolves=resolves,
+    )
+
+
+def _check_encoding(request: Request, integration: Integration | None) -> None:
+    if request.header(b"content-encoding") is not None:
+        reason = "the body is encoded: send it without Content-Encoding"
+        raise _Refused(Refusal.ENCODED, reason, integration)
 
 
 #: With 503: when to try again.

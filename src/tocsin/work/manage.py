@@ -45,28 +45,26 @@ class Office:
         with self.database.read() as connection:
             return people.find_api_key(connection, key)
 
-    def events_integration(
-        self, key: str, service: str, now: datetime
-    ) -> tuple[bool | None, Integration | None]:
-        """Return whether an API key may send events, and the integration that takes them.
-
-        The first of the service's that takes events, made on first use; a disabled one only where
-        all are. The key is None-known, the service None where there is none of that id or name.
-        """
+    def may_send_events(self, key: str) -> bool | None:
+        """Return whether an API key may send events; None if nobody knows it."""
         caller = self.who(key)
-        if caller is None:
-            return None, None
-        if not may(caller.role, Action.RESPOND):
-            return False, None
+        return None if caller is None else may(caller.role, Action.RESPOND)
+
+    def events_integration(self, service: str, now: datetime) -> Integration | None:
+        """Return the integration that takes the events of a service, by its id or name.
+
+        The first there is, made on first use; a disabled one only where all are. None where there
+        is no such service.
+        """
         plans = self.plans.refresh()
         named = service_named(plans, service)
         if named is None:
-            return True, None
+            return None
         found = _taking_events(plans, named)
         if found is None:
             self.database.run(lambda connection: self._make_events(connection, named, now))
             found = _taking_events(self.plans.refresh(), named)
-        return True, found
+        return found
 
     def _make_events(self, connection: Connection, service: Service, now: datetime) -> None:
         setup.lock(connection)
