@@ -42,6 +42,8 @@ escalation_policies:
 services:
   - {{name: checkout, team: payments, escalation_policy: default}}
   - {{name: billing, escalation_policy: default}}
+  - {{name: muted, escalation_policy: default}}
+  - {{name: halved, escalation_policy: default}}
 integrations:
   - {{name: unsigned, service: checkout, routing_key: key-unsigned}}
   - name: signed
@@ -56,10 +58,12 @@ integrations:
     replay_protection: strict
   - {{name: events, service: checkout, source: events, routing_key: key-events}}
   - name: events-off
-    service: checkout
+    service: muted
     source: events
     routing_key: key-events-off
     enabled: false
+  - {{name: halved-off, service: halved, source: events, routing_key: key-halved-1, enabled: false}}
+  - {{name: halved-on, service: halved, source: events, routing_key: key-halved-2}}
   - name: routed
     service: checkout
     routing_key: key-routed

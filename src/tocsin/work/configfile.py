@@ -303,8 +303,8 @@ def parse(text: str, name: str) -> tuple[File, Source]:
     lines: dict[Path, int] = {}
     try:
         value = _plain(node, (), lines) if node is not None else {}
-    except _Twice as twice:
-        raise BadFile([f"{name}:{twice.line}: {twice.key!r} is there twice"]) from None
+    except _Wrong as wrong:
+        raise BadFile([f"{name}:{wrong.line}: {wrong}"]) from None
     source = Source(name, lines)
     try:
         file = msgspec.convert(value, File)
@@ -333,11 +333,24 @@ for _tag, _pattern, _first in (
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^$"), [""])
 
 
-class _Twice(Exception):
-    def __init__(self, key: str, line: int) -> None:
-        super().__init__(key)
-        self.key = key
+class _Wrong(Exception):
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
         self.line = line
+
+
+#: Control characters and lone surrogates: PostgreSQL takes no NUL, nothing takes the others well.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _text(node: yaml.Node, *, may_break: bool) -> str:
+    """Return the text of a node; lines and tabs stand only in what a title is compared with."""
+    text = str(node.value)
+    unfit = next((one for one in _UNFIT.findall(text) if not (may_break and one in "\t\n")), None)
+    if unfit is not None:
+        line = node.start_mark.line + 1
+        raise _Wrong(f"the character U+{ord(unfit):04X} may not stand in a text", line)
+    return text
 
 
 def _plain(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
@@ -346,16 +359,16 @@ def _plain(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            key = _text(key_node, may_break=False)
             if key in found:
-                raise _Twice(key, key_node.start_mark.line + 1)
+                raise _Wrong(f"{key!r} is there twice", key_node.start_mark.line + 1)
             lines[(*path, key)] = key_node.start_mark.line + 1
             found[key] = _plain(value_node, (*path, key), lines)
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, at), lines) for at, item in enumerate(node.value)]
     kind = node.tag.rpartition(":")[2]
-    return _SCALARS.get(kind, str)(node.value)
+    return _SCALARS.get(kind, str)(_text(node, may_break="routes" in path))
 
 
 _SCALARS: Mapping[str, Callable[[str], Any]] = {

@@ -95,8 +95,10 @@ class Configurator:
             if not dry_run:
                 setup.lock(connection)
             plans = load(connection, self._vault)
-            now_file = self._file(connection, plans)
-            wanted = completed(file, now_file, source)
+            keys = setup.routing_keys(connection, self._vault)
+            now_file = _managed(plans, keys)
+            named = {one.name: keys[one.id] for one in living(plans.integrations)}
+            wanted = completed(file, now_file, named, source)
             changes = tuple(differences(now_file, wanted))
             if changes and not dry_run:
                 Writer(connection, plans, self._vault, now).write(wanted, changes)
@@ -111,7 +113,8 @@ class Configurator:
     def export(self) -> File:
         """Return the configuration as a file, secrets as references."""
         with self._database.read() as connection:
-            file = self._file(connection, self._plans.current(connection))
+            keys = setup.routing_keys(connection, self._vault)
+            file = _managed(self._plans.current(connection), keys)
         for row in (*file.users, *file.integrations):
             mask(row)
         return file
@@ -132,8 +135,13 @@ class Configurator:
         found = next((i for i in living(plans.integrations) if i.name == name), None)
         return None if found is None else (found, keys[found.id])
 
-    def _file(self, connection: Connection, plans: Plans) -> File:
-        return current_file(plans, setup.routing_keys(connection, self._vault))
+
+def _managed(plans: Plans, keys: Mapping[str, str]) -> File:
+    """Return the configuration but for what we made ourselves, which no file manages."""
+    file = current_file(plans, keys)
+    ours = {one.name for one in plans.integrations.values() if one.is_made_by_us}
+    file.integrations = [row for row in file.integrations if row.name not in ours]
+    return file
 
 
 def intake_urls(public_url: str, routing_key: str) -> list[str]:
@@ -173,7 +181,7 @@ def _named(file: File, section: str, key: str) -> dict[str, msgspec.Struct]:
     return {getattr(row, key): row for row in getattr(file, section)}
 
 
-def completed(file: File, now_file: File, source: Source) -> File:
+def completed(file: File, now_file: File, keys: Mapping[str, str], source: Source) -> File:
     """Put in what a file may leave out or refer to: made keys and stored secrets."""
     rows = (*now_file.integrations, *now_file.users)
     stored = {reference(secret): secret for row in rows for secret in secrets_of(row)}
@@ -186,7 +194,6 @@ def completed(file: File, now_file: File, source: Source) -> File:
             findings.append(source.at(path, f"{secret} is not stored here: write the secret"))
         return stored.get(secret, secret)
 
-    keys = {row.name: row.routing_key for row in now_file.integrations}
     taken: dict[str, str] = {}
     for at, row in enumerate(file.integrations):
         path: Path = ("integrations", at)
@@ -316,9 +323,7 @@ class Writer:
         for section, kind, _ in reversed(SECTIONS):
             for name, id_ in list(self._ids[section].items()):
                 if signs.get((kind, name)) == "-":
-                    setup.remove(self._connection, _TABLES[section][0], id_, self._now)
-                    if section == "users":
-                        forget_person(self._connection, id_, self._now)
+                    self._remove(section, id_)
                     del self._ids[section][name]
         for section, kind, key in SECTIONS:
             for row in getattr(wanted, section):
@@ -326,6 +331,18 @@ class Writer:
                     self._write(section, getattr(row, key), row)
         user = wanted.fallback.user if wanted.fallback else None
         setup.set_fallback(self._connection, self._ids["users"][user] if user else None)
+
+    def _remove(self, section: str, id_: str) -> None:
+        setup.remove(self._connection, _TABLES[section][0], id_, self._now)
+        if section == "users":
+            forget_person(self._connection, id_, self._now)
+        elif section == "services":
+            # What we made for it no file would ever remove.
+            for name, one in list(self._ids["integrations"].items()):
+                made = self._plans.integrations.get(one)
+                if made is not None and made.is_made_by_us and made.service_id == id_:
+                    setup.remove(self._connection, integrations, one, self._now)
+                    del self._ids["integrations"][name]
 
     def _write(self, section: str, name: str, row: Any) -> None:
         table, prefix, values_of = _TABLES[section]
@@ -450,6 +467,8 @@ class Writer:
             "overrides": msgspec.to_builtins(
                 {name: getattr(row.overrides, name) for name in ("action", "severity", "priority")}
             ),
+            # One of that name that we made is the file's from now on.
+            "is_made_by_us": False,
         }
 
     def _route(self, route: Mapping[str, Any]) -> dict[str, Any]:

@@ -236,7 +236,8 @@ class _Edit:
         findings = list(dangling(self.wanted, NOWHERE))
         if findings:
             raise BadFile(findings)
-        completed(self.wanted, self._base, NOWHERE)
+        keys = {row.name: row.routing_key or "" for row in self._base.integrations}
+        completed(self.wanted, self._base, keys, NOWHERE)
         _must_have_owner(self._base, self.wanted)
         self.made = set(secrets_of(self.row)) - known
         changes = list(differences(self._base, self.wanted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 
 from sqlalchemy import Connection
 
@@ -63,38 +64,37 @@ class Office:
         with self.database.read() as connection:
             return people.find_api_key(connection, key)
 
-    def events_integration(
-        self, key: str, service: str, now: datetime
-    ) -> tuple[bool | None, Integration | None]:
-        """Return whether an API key may send events, and the integration that takes them.
-
-        The first of the service's that takes events, made on first use. The key is None-known,
-        the service None where there is none of that id or name.
-        """
+    def may_send_events(self, key: str) -> bool | None:
+        """Return whether an API key may send events; None if nobody knows it."""
         caller = self.who(key)
-        if caller is None:
-            return None, None
-        if not may(caller.role, Action.RESPOND):
-            return False, None
+        return None if caller is None else may(caller.role, Action.RESPOND)
+
+    def events_integration(self, service: str, now: datetime) -> Integration | None:
+        """Return the integration that takes the events of a service, by its id or name.
+
+        The first there is, made on first use; a disabled one only where all are. None where there
+        is no such service.
+        """
         plans = self.plans.refresh()
         named = service_named(plans, service)
         if named is None:
-            return True, None
+            return None
         found = _taking_events(plans, named)
         if found is None:
             self.database.run(lambda connection: self._make_events(connection, named, now))
             found = _taking_events(self.plans.refresh(), named)
-        return True, found
+        return found
 
     def _make_events(self, connection: Connection, service: Service, now: datetime) -> None:
         setup.lock(connection)
-        if _taking_events(load(connection, self.vault), service) is None:
+        plans = load(connection, self.vault)
+        if _taking_events(plans, service) is None:
             setup.add(
                 connection,
                 integrations,
                 "int",
                 {
-                    "name": f"{service.name} events",
+                    "name": _free_name(plans, f"{service.name} events"),
                     "service_id": service.id,
                     "source": "events",
                     "dialect": "auto",
@@ -104,6 +104,7 @@ class Office:
                     "is_replay_strict": False,
                     "routes": [],
                     "overrides": {"action": {}, "severity": {}, "priority": {}},
+                    "is_made_by_us": True,
                 },
                 now,
             )
@@ -135,7 +136,13 @@ def _taking_events(plans: Plans, service: Service) -> Integration | None:
         and integration.service_id == service.id
         and not integration.is_deleted
     )
-    return min(found, key=lambda one: one.id, default=None)
+    return min(found, key=lambda one: (not one.is_enabled, one.id), default=None)
+
+
+def _free_name(plans: Plans, name: str) -> str:
+    taken = {one.name for one in plans.integrations.values() if not one.is_deleted}
+    numbered = (f"{name} {number}" for number in count(2))
+    return next(one for one in chain((name,), numbered) if one not in taken)
 
 
 def _replay(connection: Connection, delivery_id: str, now: datetime) -> str | None:
