@@ -30,6 +30,8 @@ class Message:
     text: str
     #: The message for programs (contract section 6), JSON.
     document: bytes
+    #: How to answer, where the channel takes replies: the last line of ``text`` too.
+    reply: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,10 @@ class ChannelKind:
     module: str
     #: Whether its contact methods have a secret that both sides know.
     has_secret: bool
+    #: Whether pages of one service gather, and how many go out is limited: ``core/throttle.py``.
+    is_bundled: bool
+    #: Whether people can answer: then pages carry the number to answer with.
+    takes_replies: bool = False
 
     def make(self, outside: Outside) -> Channel:
         """Build the channel. Its module is imported only then."""
@@ -90,6 +96,7 @@ REGISTRY: Mapping[str, ChannelKind] = {
             address_hint="ann@example.com",
             module="tocsin.channels.email",
             has_secret=False,
+            is_bundled=True,
         ),
         ChannelKind(
             name="webhook",
@@ -97,6 +104,8 @@ REGISTRY: Mapping[str, ChannelKind] = {
             address_hint="https://example.com/hook",
             module="tocsin.channels.webhook",
             has_secret=True,
+            # A program counts and sorts by itself: it gets every page, at once.
+            is_bundled=False,
         ),
     )
 }
