@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -133,7 +134,7 @@ async def serve(
     from tocsin.web.app import Web, WorkerHints  # noqa: PLC0415
     from tocsin.web.metrics import Metrics  # noqa: PLC0415
     from tocsin.web.server import run_server  # noqa: PLC0415
-    from tocsin.work.sweep import arm  # noqa: PLC0415
+    from tocsin.work import sweep, watch  # noqa: PLC0415
     from tocsin.worker import build_worker  # noqa: PLC0415
 
     # Threads that compute hand over sooner: the loop that answers webhooks is one among them.
@@ -146,10 +147,12 @@ async def serve(
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
-        store.database.run(lambda connection: arm(connection, now()))
+        for recurring in (sweep, watch):
+            store.database.run(partial(recurring.arm, now=now()))
         worker = build_worker(
             store.database,
             store.plans,
+            store.vault,
             dialects,
             make_channels(outside),
             public_url=settings.public_url,

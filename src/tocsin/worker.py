@@ -16,17 +16,19 @@ from typing import TypeVar
 
 import structlog
 
-from tocsin.channels.base import Channel
+from tocsin.channels.base import REGISTRY, Channel, ChannelKind
 from tocsin.core.dialect import Dialect
 from tocsin.core.retry import Outcome, Report
 from tocsin.store import inbox, jobs
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import PlansCache
+from tocsin.store.vault import Vault
 from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
 from tocsin.work.escalate import ASK, Clockwork
 from tocsin.work.intake import Inbox
 from tocsin.work.sweep import Sweeper
+from tocsin.work.watch import KINDS, Watchman
 
 T = TypeVar("T")
 log = structlog.get_logger("worker")
@@ -66,6 +68,7 @@ class Worker:
         clockwork: Clockwork,
         outbox: Outbox,
         sweeper: Sweeper,
+        watchman: Watchman,
         channels: Mapping[str, Channel],
         clock: Callable[[], datetime],
         observe: Callable[[Sent], None],
@@ -76,6 +79,7 @@ class Worker:
         self._clockwork = clockwork
         self._outbox = outbox
         self._sweeper = sweeper
+        self._watchman = watchman
         self._channels = channels
         self._clock = clock
         self._observe = observe
@@ -112,6 +116,7 @@ class Worker:
         pumps: list[Awaitable[None]] = [
             self._pump(_INBOX, self._work_inbox),
             *(self._pump(kind, partial(self._work_jobs, kind)) for kind in ASK),
+            *(self._pump(kind, partial(self._watch, kind)) for kind in KINDS),
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
             self._record_forever(),
@@ -208,6 +213,12 @@ class Worker:
                 self._due[Kind.ESCALATE].set()
         return done
 
+    async def _watch(self, kind: Kind) -> int:
+        done = await self._thread(self._watchman.work, kind, self._clock())
+        if done:
+            self._due[Kind.NOTIFY].set()
+        return done
+
     async def _begin_sendings(self) -> int:
         free = _SENDINGS - len(self._sending)
         if free <= 0:
@@ -285,6 +296,7 @@ class Worker:
             now = self._clock()
             done = self._inbox.work(now)
             done += sum(self._clockwork.work(kind, now) for kind in ASK)
+            done += sum(self._watchman.work(kind, now) for kind in KINDS)
             sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])
             if not done and not sendings:
@@ -300,21 +312,24 @@ def _line(error: Exception) -> str:
 def build_worker(
     database: Database,
     plans: PlansCache,
+    vault: Vault,
     dialects: Mapping[str, Dialect],
     channels: Mapping[str, Channel],
     *,
+    kinds: Mapping[str, ChannelKind] = REGISTRY,
     public_url: str,
     retention: timedelta,
     clock: Callable[[], datetime],
     observe: Callable[[Sent], None] = lambda _sent: None,
 ) -> Worker:
-    """Connect a worker's parts."""
+    """Connect a worker's parts; ``kinds`` says how each channel is to be treated."""
     return Worker(
         database=database,
         inbox_=Inbox(database, plans, dialects),
         clockwork=Clockwork(database, plans),
-        outbox=Outbox(database, plans, public_url),
+        outbox=Outbox(database, plans, vault, public_url, kinds),
         sweeper=Sweeper(database, retention),
+        watchman=Watchman(database, plans),
         channels=channels,
         clock=clock,
         observe=observe,

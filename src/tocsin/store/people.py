@@ -36,7 +36,9 @@ def disable_contact_method(connection: Connection, id_: str, at: datetime, reaso
     plans.bump(connection)
 
 
-def create_api_key(connection: Connection, name: str, role: Role, now: datetime) -> str:
+def create_api_key(
+    connection: Connection, name: str, role: Role, now: datetime, user_id: str | None = None
+) -> str:
     """Make an API key; it is told here and never again, for only its hash is kept."""
     key = new_key("tocsin")
     connection.execute(
@@ -45,6 +47,7 @@ def create_api_key(connection: Connection, name: str, role: Role, now: datetime)
             name=name,
             key_hash=key_hash(key),
             role=role.value,
+            user_id=user_id,
             created_at=now,
         )
     )

@@ -33,10 +33,12 @@ class Office:
     plans: PlansCache
     vault: Vault
 
-    def create_api_key(self, name: str, role: Role, now: datetime) -> str:
-        """Make an API key and return it; it cannot be shown again."""
+    def create_api_key(
+        self, name: str, role: Role, now: datetime, user_id: str | None = None
+    ) -> str:
+        """Make an API key, of a person or of nobody; it cannot be shown again."""
         return self.database.run(
-            lambda connection: people.create_api_key(connection, name, role, now)
+            lambda connection: people.create_api_key(connection, name, role, now, user_id)
         )
 
     def who(self, key: str) -> ApiKey | None:
