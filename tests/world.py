@@ -37,6 +37,7 @@ from tocsin.web.app import Web, WorkerHints
 from tocsin.web.metrics import Metrics
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
+from tocsin.work.deliver import Outbox
 from tocsin.work.manage import Office
 from tocsin.worker import Worker, build_worker
 
@@ -116,7 +117,7 @@ class Recorder:
     async def send(self, message: Message, address: str, secret: str | None) -> Report:
         """Take a message."""
         document = msgspec.json.decode(message.document)
-        who = address.rpartition("/")[2].partition("@")[0]
+        who = document["data"]["user"]["email"].partition("@")[0]
         what = message.type.rpartition(".")[2]
         about = document["data"].get("incident")
         title = about["title"] if about else message.subject
@@ -336,6 +337,11 @@ class World:
         with self.database.read() as connection:
             due: datetime | None = connection.scalar(query)
             return due
+
+    def outbox(self) -> Outbox:
+        """Return another process's hand on what is due."""
+        kinds = {**REGISTRY, TEXTS.name: TEXTS}
+        return Outbox(self.database, self.plans, self.vault, BASE, kinds)
 
     # -- what went out
 

@@ -94,7 +94,7 @@ def decide(lane: Lane, throttle: Throttle, now: datetime) -> Send | Hold:
     """Decide for a lane in which at least one page is held.
 
     1. What was tried before is tried again, with all that waits beside it.
-    2. After a message pages gather: for a span, counted from the first of them.
+    2. What came due within a span after a message gathers: for a span, from the first of it.
     3. The caps: the first alert of a service, and whatever is loud, only has the hard ones.
     """
     if not any(page.is_retry and page.is_held for page in lane.waiting):
@@ -109,8 +109,13 @@ def decide(lane: Lane, throttle: Throttle, now: datetime) -> Send | Hold:
 
 
 def _gathered(lane: Lane, throttle: Throttle, now: datetime) -> datetime:
-    if lane.is_busy or any(at > now - throttle.span for at in lane.out):
-        return lane.waiting[0].due_at + throttle.span
+    """Return when the pages have gathered for long enough; nobody waits longer than the span."""
+    if lane.is_busy:
+        # What failed may take these along when it is tried again.
+        return min(page.due_at for page in lane.waiting if page.is_held) + throttle.span
+    oldest = lane.waiting[0].due_at
+    if any(at > oldest - throttle.span for at in lane.out):
+        return oldest + throttle.span
     return now
 
 

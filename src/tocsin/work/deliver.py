@@ -43,6 +43,9 @@ LEASE = timedelta(seconds=20)
 #: One attempt, from the first byte to the last.
 DEADLINE = timedelta(seconds=10)
 
+#: How long after a message that failed those it said too look for themselves.
+_AFTER_THEIR_LEAD = timedelta(seconds=1)
+
 #: When a notice that could not be written is tried again: it must not hold up the pages.
 _UNWRITTEN = timedelta(minutes=5)
 
@@ -299,6 +302,19 @@ def _finish(connection: Connection, made: Sequence[Sent]) -> None:
 
 
 def _finish_along(connection: Connection, made: Sequence[Sent]) -> None:
+    """Let those that waited share the outcome, or be taken along when it is tried again.
+
+    Should it not be (its own incident was acknowledged), they go by themselves a moment later.
+    """
+    jobs.postpone(
+        connection,
+        [
+            (Kind.NOTIFY, one.id, sent.again_at + _AFTER_THEIR_LEAD)
+            for sent in made
+            if sent.again_at is not None
+            for one in sent.sending.along
+        ],
+    )
     ends = [(one.id, state) for sent in made if (state := sent.state_along)
             for one in sent.sending.along]  # fmt: skip
     if ends:
