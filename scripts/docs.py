@@ -15,7 +15,7 @@ NOTE = "<!-- Made by `make docs` from {}; change it there. -->"
 
 COMMANDS = (
     "serve", "demo", "migrate", "apply", "export", "urls", "send", "incidents", "ack", "resolve",
-    "deliveries", "replay", "key create", "config show", "config new-key",
+    "page", "deliveries", "replay", "key create", "config show", "config new-key",
 )  # fmt: skip
 
 

@@ -358,6 +358,11 @@ class World:
         """Expect that nothing went out but what was expected already."""
         assert not self._heard, [(h.who, h.channel, h.what) for h in self._heard]
 
+    @property
+    def heard(self) -> list[Heard]:
+        """What went out and nobody expected yet."""
+        return list(self._heard)
+
     def forget(self) -> None:
         """Take all that went out as expected."""
         self._heard.clear()

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 import structlog
+from sqlalchemy import Connection
 
 from tocsin.config import BadSetting, Settings
 from tocsin.store import migrations
@@ -134,7 +134,6 @@ async def serve(
     from tocsin.web.app import Web, WorkerHints  # noqa: PLC0415
     from tocsin.web.metrics import Metrics  # noqa: PLC0415
     from tocsin.web.server import run_server  # noqa: PLC0415
-    from tocsin.work import sweep, watch  # noqa: PLC0415
     from tocsin.worker import build_worker  # noqa: PLC0415
 
     # Threads that compute hand over sooner: the loop that answers webhooks is one among them.
@@ -147,8 +146,7 @@ async def serve(
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
-        for recurring in (sweep, watch):
-            store.database.run(partial(recurring.arm, now=now()))
+        store.database.run(_arm)
         worker = build_worker(
             store.database,
             store.plans,
@@ -184,6 +182,14 @@ async def serve(
         elif ready is not None:
             ready.set()
         await asyncio.gather(stop.wait(), *running)
+
+
+def _arm(connection: Connection) -> None:
+    """Let what recurs begin, in a database where it has not."""
+    from tocsin.work import sweep, watch  # noqa: PLC0415
+
+    sweep.arm(connection, now())
+    watch.arm(connection, now())
 
 
 async def run(store: Store, parts: Parts) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,9 +15,11 @@ from sqlalchemy import select
 
 from tests.scenarios.test_cases_b import policy
 from tests.world import PEOPLE, SERVICE, Heard, World
+from tocsin.core.incident import Refused
 from tocsin.core.retry import Outcome, Report
 from tocsin.core.throttle import PERSONAL
 from tocsin.store.tables import notifications
+from tocsin.work.contacts import Contacts, Mistaken
 from tocsin.work.deliver import LEASE
 from tocsin.work.reply import Replies
 
@@ -28,6 +35,16 @@ integrations:
   - {name: billing, service: billing, routing_key: routing-key-of-billing}
 """
 TWO_SERVICES = SERVICE[: SERVICE.index("integrations:")].rstrip() + BILLING
+#: Ann is on call every other week, and in the team that hears of gaps.
+ON_CALL = """
+schedules:
+  - name: primary
+    team: payments
+    layers:
+      - name: weekly
+        rotation: {unit: week, length: 1, start: "2026-01-05T09:00"}
+        participants: [ann@example.com, bob@example.com]
+"""
 BILLED = "/in/routing-key-of-billing"
 
 
@@ -103,6 +120,216 @@ def test_a_rule_that_comes_due_while_another_is_tried_again_does_not_wait_for_it
     blank.expect_nothing()
     blank.forward(minutes=9)
     blank.expect("ann")
+
+
+# -- D4
+
+
+@dataclass(frozen=True)
+class Me:
+    """Ann, with a key of her own."""
+
+    world: World
+    key: str
+
+    def call(self, method: str, path: str = "", body: Any = None) -> Any:
+        return self.world.call(method, f"/me{path}", body, self.key)
+
+    def add(self, name: str = "new", address: str = "new@example.com") -> str:
+        body = {"name": name, "channel": "email", "address": address}
+        added = self.call("POST", "/contact-methods", body)
+        assert added.status_code == 201, added.text
+        id_: str = added.json()["id"]
+        return id_
+
+    def send_code(self, id_: str) -> str:
+        assert self.call("POST", f"/contact-methods/{id_}/send-code").status_code == 202
+        heard = self.world.expect("ann", "email", "verification")
+        code = document(heard)["code"]
+        assert isinstance(code, str)
+        assert code in heard.message.text
+        assert re.fullmatch("[0-9]{6}", code)
+        return code
+
+    def verify(self, id_: str, code: str) -> int:
+        path = f"/contact-methods/{id_}/verify"
+        status: int = self.call("POST", path, {"code": code}).status_code
+        return status
+
+
+@pytest.fixture
+def me(world: World) -> Me:
+    return Me(world, world.key_of("ann"))
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 1) % 1_000_000:06d}"
+
+
+def test_d4_nothing_but_its_code_goes_to_an_unverified_contact_method(blank: World):
+    """Whatever pages, tells, tests and notices there are."""
+    blank.configure(PEOPLE, policy("ann 5m", "payments 5m", repeat=3), SERVICE, ON_CALL)
+    blank.watch()
+    me = Me(blank, blank.key_of("ann"))
+    assert me.call("PUT", "/handoff-notices", {"enabled": True}).status_code == 200
+    new = me.add()
+    rule = {"urgency": "high", "after": "0s", "contact_method": "new"}
+    also = {"urgency": "high", "after": "1m", "contact_method": "hook"}
+    assert me.call("PUT", "/notification-rules", {"items": [rule, also]}).status_code == 200
+    for method in blank.person("ann").contact_methods:
+        if method.id != new:
+            assert me.call("DELETE", f"/contact-methods/{method.id}").status_code == 204
+    blank.sentry("issue.created")
+    assert me.call("POST", f"/contact-methods/{new}/test").status_code == 409
+    assert blank.call("POST", "/users/ann@example.com/page").status_code == 409
+    blank.api("POST", "/incidents/1/reassign", {"user": "ann@example.com"})
+    blank.forward(days=8)
+    blank.api("POST", "/incidents/1/resolve")
+    heard = {(h.who, h.what) for h in blank.heard}
+    assert not any(who == "ann" for who, _ in heard), heard
+    blank.forget()
+    me.send_code(new)
+    assert me.call("POST", f"/contact-methods/{new}/test").status_code == 409
+
+
+def test_d4_the_right_code_verifies_and_a_wrong_one_does_not(me: Me):
+    id_ = me.add()
+    code = me.send_code(id_)
+    assert me.verify(id_, wrong(code)) == 400
+    assert me.call("GET", "/contact-methods").json()["items"][-1]["is_verified"] is False
+    assert me.verify(id_, f" {code} ") == 200
+    shown = me.call("GET", "/contact-methods").json()["items"]
+    assert [(one["name"], one["is_verified"]) for one in shown] == [
+        ("hook", True), ("mail", True), ("new", True),
+    ]  # fmt: skip
+    assert me.call("POST", f"/contact-methods/{id_}/send-code").status_code == 409
+    assert me.call("POST", f"/contact-methods/{id_}/test").status_code == 202
+    assert "Tocsin reaches you" in me.world.expect("ann", "email", "test").message.subject
+
+
+def test_d4_codes_expire(me: Me):
+    id_ = me.add()
+    code = me.send_code(id_)
+    me.world.forward(minutes=15)
+    assert me.verify(id_, code) == 409
+    assert me.verify(id_, me.send_code(id_)) == 200
+
+
+def test_d4_attempts_are_limited(me: Me):
+    id_ = me.add()
+    code = me.send_code(id_)
+    assert [me.verify(id_, wrong(code)) for _ in range(6)] == [400] * 5 + [409]
+    assert me.verify(id_, code) == 409, "after five wrong ones the right one comes too late"
+    me.world.forward(minutes=1)
+    assert me.verify(id_, me.send_code(id_)) == 200
+
+
+def test_d4_attempts_at_once_are_no_more_than_attempts_one_by_one(me: Me):
+    id_ = me.add()
+    code = me.send_code(id_)
+    world = me.world
+    here, ann = Contacts(world.database, world.plans, world.vault), world.person("ann").id
+
+    def attempt(_number: int) -> str:
+        try:
+            here.verify(ann, id_, wrong(code), world.now)
+        except (Mistaken, Refused) as error:
+            return type(error).__name__
+        return "verified"
+
+    with ThreadPoolExecutor(8) as threads:
+        said = Counter(threads.map(attempt, range(20)))
+    assert said == {"Mistaken": 5, "Refused": 15}
+
+
+def test_d4_codes_are_sent_once_a_minute_and_five_times_an_hour(me: Me):
+    id_ = me.add()
+    path = f"/contact-methods/{id_}/send-code"
+    first = me.send_code(id_)
+    refused = me.call("POST", path)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+    for _ in range(4):
+        me.world.forward(minutes=1)
+        latest = me.send_code(id_)
+    me.world.forward(minutes=1)
+    refused = me.call("POST", path)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, str(55 * 60))
+    assert first == latest or me.verify(id_, first) == 400, "only the latest code is good"
+    assert me.verify(id_, latest) == 200
+
+
+def test_d4_a_stranger_is_not_flooded_through_ever_new_contact_methods(me: Me):
+    sent = 0
+    for _ in range(15):
+        id_ = me.add()
+        sent += me.call("POST", f"/contact-methods/{id_}/send-code").status_code == 202
+        assert me.call("DELETE", f"/contact-methods/{id_}").status_code == 204
+    assert sent == 10
+    me.world.forget()
+
+
+def test_d4_others_contact_methods_are_not_there(me: Me):
+    bobs = me.world.person("bob").contact_methods[0].id
+    for method, path in (("DELETE", ""), ("POST", "/send-code"), ("POST", "/test")):
+        assert me.call(method, f"/contact-methods/{bobs}{path}").status_code == 404
+    assert me.verify(bobs, "123456") == 404
+
+
+def test_d4_a_key_of_nobody_has_no_contact_methods(world: World):
+    assert world.call("GET", "/me/contact-methods").status_code == 403
+
+
+def test_d4_a_code_that_was_not_delivered_yet_is_the_latest(me: Me):
+    """The message is written when it is sent, and one that is too late is not."""
+    id_ = me.add()
+    late = Report(outcome=Outcome.RETRY, detail="later", retry_after=timedelta(minutes=2))
+    me.world.recorders["email"].answers = [late]
+    first = me.send_code(id_)
+    me.world.forward(minutes=1)
+    second = me.send_code(id_)
+    assert me.verify(id_, second) == 200
+    me.world.forward(hours=1)
+    me.world.expect_nothing()
+    assert len(first) == len(second)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param({"name": "n", "channel": "pigeon", "address": "x"}, 400, id="channel"),
+        pytest.param({"name": "n", "channel": "email", "address": "x"}, 400, id="address"),
+        pytest.param({"name": " ", "channel": "email", "address": "a@b.c"}, 400, id="name"),
+        pytest.param({"name": "mail", "channel": "email", "address": "a@b.c"}, 409, id="twice"),
+        pytest.param({"name": "n", "channel": "email", "address": "a@b.c", "secret": "x"}, 400,
+                     id="a secret where there is none"),
+        pytest.param({"name": "n", "channel": "email"}, 400, id="nothing"),
+    ],
+)  # fmt: skip
+def test_a_contact_method_that_cannot_be_is_refused(me: Me, body: Any, status: int):
+    assert me.call("POST", "/contact-methods", body).status_code == status
+    assert len(me.call("GET", "/contact-methods").json()["items"]) == 2
+
+
+def test_a_webhook_is_given_a_secret_that_is_shown_once(me: Me):
+    body = {"name": "mine", "channel": "webhook", "address": "https://example.com/me"}
+    assert me.call("POST", "/contact-methods", body).json()["secret"].startswith("whsec_")
+    assert "secret" not in me.call("GET", "/contact-methods").json()["items"][-1]
+
+
+def test_rules_are_read_as_they_were_written(me: Me):
+    items = [
+        {"urgency": "high", "after": "0s", "contact_method": "mail"},
+        {"urgency": "low", "after": "1h", "contact_method": "hook"},
+    ]
+    assert me.call("PUT", "/notification-rules", {"items": items}).json() == {"items": items}
+    assert me.call("GET", "/notification-rules").json() == {"items": items}
+    for wrong_one in ({"contact_method": "none"}, {"after": "soon"}, {"urgency": "loud"}):
+        body = {"items": [items[0] | wrong_one]}
+        assert me.call("PUT", "/notification-rules", body).status_code == 400
+    assert me.call("GET", "/notification-rules").json() == {"items": items}
+    hook = me.call("GET", "/contact-methods").json()["items"][0]
+    assert me.call("DELETE", f"/contact-methods/{hook['id']}").status_code == 204
+    assert me.call("GET", "/notification-rules").json() == {"items": items[:1]}
 
 
 # -- D5
@@ -225,9 +452,7 @@ def test_d5_an_address_that_refuses_a_bundle_refuses_all_of_it(mailed: World):
     mailed.expect_nothing()
     for number in range(2, 5):
         entries = [e.text for e in mailed.incident(number).timeline if e.kind == "page_failed"]
-        assert entries == [
-            "could not page Ann by mail (bundled with 2 others): no such user"
-        ]
+        assert entries == ["could not page Ann by mail (bundled with 2 others): no such user"]
     assert sorted(states(mailed)) == ["failed"] * 3 + ["sent"]
 
 

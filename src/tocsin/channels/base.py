@@ -86,6 +86,13 @@ class ChannelKind:
         verdict: str | None = importlib.import_module(self.module).check_secret(secret)
         return verdict
 
+    def make_secret(self) -> str | None:
+        """Return a new secret; None for a channel that has none."""
+        if not self.has_secret:
+            return None
+        made: str = importlib.import_module(self.module).make_secret()
+        return made
+
 
 REGISTRY: Mapping[str, ChannelKind] = {
     kind.name: kind

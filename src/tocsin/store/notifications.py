@@ -191,6 +191,48 @@ def sent_since(
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a notification has come, and what was said of its latest attempt."""
+
+    id: str
+    contact_method_id: str
+    state: NotificationState
+    attempts: int
+    #: None while the attempt is under way.
+    outcome: Outcome | None
+    detail: str | None
+
+
+def progress(connection: Connection, ids: Collection[str]) -> list[Progress]:
+    """Read how far notifications have come, in the order they were made."""
+    columns = notifications.c
+    latest = attempts.c.id == columns.id + "." + cast(columns.attempts, String)
+    query = (
+        select(
+            columns.id,
+            columns.contact_method_id,
+            columns.state,
+            columns.attempts,
+            attempts.c.outcome,
+            attempts.c.detail,
+        )
+        .select_from(notifications.outerjoin(attempts, latest))
+        .where(columns.id.in_(sorted(ids)))
+        .order_by(columns.id)
+    )
+    return [
+        Progress(
+            **{
+                **row,
+                "state": NotificationState(row["state"]),
+                "outcome": Outcome(row["outcome"]) if row["outcome"] else None,
+            }
+        )
+        for row in connection.execute(query).mappings()
+    ]
+
+
 # -- changing -------------------------------------------------------------------------------------
 
 

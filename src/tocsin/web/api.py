@@ -36,7 +36,7 @@ from tocsin.store.views import (
     Page,
     PersonView,
 )
-from tocsin.web import schemas
+from tocsin.web import me, schemas
 from tocsin.web.auth import actor_of, guard
 from tocsin.web.problems import Wrong
 from tocsin.work import respond
@@ -395,6 +395,12 @@ def build_router() -> Router:
     return Router(
         path="/api/v1",
         guards=[guard],
-        route_handlers=[IncidentController, DeliveryController, list_notifications, get_me],
+        route_handlers=[
+            IncidentController,
+            DeliveryController,
+            list_notifications,
+            get_me,
+            *me.HANDLERS,
+        ],
         security=[{"apiKey": []}],
     )

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError
 from tocsin.core.body import NotJson
 from tocsin.core.incident import Refused
 from tocsin.store.views import BadCursor
+from tocsin.work.contacts import Mistaken
 from tocsin.work.respond import NotFound
 
 log = structlog.get_logger("web")
@@ -50,6 +51,7 @@ STATUS_OF: dict[type[Exception], int] = {
     NotFound: 404,
     Refused: 409,
     BadCursor: 400,
+    Mistaken: 400,
     NotJson: 400,
     SerializationException: 400,
     msgspec.DecodeError: 400,
