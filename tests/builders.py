@@ -188,6 +188,7 @@ def some_plans(
     """Return a configuration: Ann, Bob and Cat, service 1, and policy 1 with these steps."""
     everybody = users or (a_user("ann"), a_user("bob"), a_user("cat"))
     one = service or a_service()
+    named = tuple(replace(step, id=step.id or f"stp_{n}") for n, step in enumerate(steps, 1))
     made_teams = {
         f"tea_{name}": Team(
             id=f"tea_{name}", name=name, member_ids=tuple(f"usr_{member}" for member in members)
@@ -198,7 +199,7 @@ def some_plans(
         revision=1,
         users={user.id: user for user in everybody},
         teams=made_teams,
-        policies={"pol_1": Policy(id="pol_1", name="default", repeat=repeat, steps=steps)},
+        policies={"pol_1": Policy(id="pol_1", name="default", repeat=repeat, steps=named)},
         services={one.id: one},
         integrations={"int_1": an_integration()},
         fallback_user_id=f"usr_{fallback}" if fallback else None,

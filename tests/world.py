@@ -7,7 +7,9 @@ expected by the test, or the world fails when it ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -19,6 +21,7 @@ from sqlalchemy import Connection, func, select, update
 from tests.builders import NOW
 from tocsin.channels.base import REGISTRY, Channel, ChannelKind, Message
 from tocsin.core.model import (
+    Actor,
     Role,
 )
 from tocsin.core.plans import User
@@ -28,7 +31,7 @@ from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
 from tocsin.store import contacts, jobs, views
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
-from tocsin.store.plans import PlansCache, bump
+from tocsin.store.plans import PlansCache, changed
 from tocsin.store.tables import contact_methods
 from tocsin.store.tables import jobs as job_table
 from tocsin.store.vault import Vault
@@ -39,6 +42,7 @@ from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
 from tocsin.work.deliver import Outbox
 from tocsin.work.manage import Office
+from tocsin.work.respond import Decide, Desk
 from tocsin.worker import Worker, build_worker
 
 BASE = "http://tocsin.test"
@@ -151,6 +155,7 @@ class World:
         self._numbers = itertools.count(1)
         self._api_key = ""
         self._watches = False
+        self._is_held = False
 
     def __enter__(self) -> Self:
         """Start."""
@@ -227,7 +232,7 @@ class World:
         """Give a person a verified contact method ``phone``, before all others; return its id."""
 
         def work(connection: Connection) -> str:
-            user = self.person(who, connection)
+            user = self.user(who, connection)
             id_ = contacts.add(
                 connection,
                 user.id,
@@ -238,23 +243,23 @@ class World:
                 update(contact_methods).where(contact_methods.c.id == id_).values(position=-1)
             )
             contacts.mark_verified(connection, id_, self.now)
-            bump(connection)
+            changed(connection, self.now)
             return id_
 
         return self.database.run(work)
 
-    def person(self, who: str, connection: Connection | None = None) -> User:
+    def user(self, who: str, connection: Connection | None = None) -> User:
         """Return a person as they are set up now."""
         if connection is None:
             with self.database.read() as opened:
-                return self.person(who, opened)
+                return self.user(who, opened)
         users = self.plans.current(connection).users.values()
         return next(user for user in users if user.email == f"{who}@example.com")
 
     def key_of(self, who: str) -> str:
         """Return an API key that stands for a person."""
         office = Office(self.database, self.plans, self.vault)
-        return office.create_api_key(who, Role.RESPONDER, self.now, self.person(who).id)
+        return office.create_api_key(who, Role.RESPONDER, self.now, self.user(who).id)
 
     def watch(self) -> None:
         """Begin to watch the schedules; every change is seen at once from now on."""
@@ -315,11 +320,32 @@ class World:
         """Send any request at all."""
         return self._runner.run(self._client.request(method, path, **options))
 
+    def act(self, who: str, action: Callable[[Actor], Decide], number: int = 1) -> None:
+        """Let a person act on an incident, then let everything happen."""
+        desk = Desk(self.database, self.plans)
+        desk.act(str(number), action(self.person(who)), self.now)
+        self.settle()
+
+    def person(self, who: str) -> Actor:
+        """Return a person as one who acts."""
+        users = self.plans.refresh().users.values()
+        user = next(one for one in users if one.email == f"{who}@example.com")
+        return Actor(name=user.name, user_id=user.id)
+
     # -- time
 
     def settle(self) -> None:
         """Let everything happen that is due."""
-        self._runner.run(self._worker.run_due())
+        if not self._is_held:
+            self._runner.run(self._worker.run_due())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody work meanwhile; then let everything happen at once."""
+        self._is_held = True
+        yield
+        self._is_held = False
+        self.settle()
 
     def forward(self, **span: float) -> None:
         """Let time pass, stopping wherever something is due."""
@@ -368,6 +394,12 @@ class World:
     def heard(self) -> list[Heard]:
         """What went out and nobody expected yet."""
         return list(self._heard)
+
+    def take(self) -> list[Heard]:
+        """Return all that went out and was not expected yet, and take it as expected."""
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
 
     def forget(self) -> None:
         """Take all that went out as expected."""

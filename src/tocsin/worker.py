@@ -117,6 +117,7 @@ class Worker:
             self._pump(_INBOX, self._work_inbox),
             *(self._pump(kind, partial(self._work_jobs, kind)) for kind in ASK),
             *(self._pump(kind, partial(self._watch, kind)) for kind in KINDS),
+            self._pump(Kind.RECONSIDER, self._reconsider),
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
             self._record_forever(),
@@ -219,6 +220,13 @@ class Worker:
             self._due[Kind.NOTIFY].set()
         return done
 
+    async def _reconsider(self) -> int:
+        done = await self._thread(self._clockwork.reconsider, self._clock())
+        if done:
+            self._due[Kind.ESCALATE].set()
+            self._due[Kind.RELEASE].set()
+        return done
+
     async def _begin_sendings(self) -> int:
         free = _SENDINGS - len(self._sending)
         if free <= 0:
@@ -295,6 +303,7 @@ class Worker:
         while True:
             now = self._clock()
             done = self._inbox.work(now)
+            done += self._clockwork.reconsider(now)
             done += sum(self._clockwork.work(kind, now) for kind in ASK)
             done += sum(self._watchman.work(kind, now) for kind in KINDS)
             sendings = self._outbox.begin(now, _LEASED)

@@ -123,21 +123,21 @@ def test_resolving_twice_changes_nothing():
 def test_a_priority_that_raises_the_urgency_pages_again():
     service = a_service(urgency={"priority.critical": Urgency.HIGH, "warning": Urgency.LOW})
     low = an_incident(severity=Severity.WARNING, urgency=Urgency.LOW)
-    effects = rules.set_priority(low, ANN, Priority.CRITICAL, service)
+    effects = rules.set_priority(low, ANN, Priority.CRITICAL, service, NOW)
     assert fx.Restart() in effects
     assert apply(low, effects).urgency is Urgency.HIGH
 
 
 def test_a_priority_never_lowers_the_urgency_in_silence():
     service = a_service(urgency={"priority.low": Urgency.LOW})
-    effects = rules.set_priority(an_incident(), ANN, Priority.LOW, service)
+    effects = rules.set_priority(an_incident(), ANN, Priority.LOW, service, NOW)
     incident = apply(an_incident(), effects)
     assert (incident.priority, incident.urgency) == (Priority.LOW, Urgency.HIGH)
 
 
 def test_the_same_priority_changes_nothing():
     incident = an_incident(priority=Priority.LOW)
-    assert rules.set_priority(incident, ANN, Priority.LOW, a_service()) == ()
+    assert rules.set_priority(incident, ANN, Priority.LOW, a_service(), NOW) == ()
 
 
 @pytest.mark.parametrize(

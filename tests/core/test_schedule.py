@@ -303,6 +303,20 @@ def test_a_calendar_is_cut_to_windows_and_to_its_end():
     assert the_day(one) == [("A", 9, 16), ("B", 10, 16)]
 
 
+def test_a_window_has_begun_while_the_clock_is_back_before_midnight():
+    """Until 2011 Newfoundland set its clocks back at a minute past midnight."""
+    given = (window("00:00", "00:30", frozenset({6})),)
+    one = schedule(turns(DAY, "2010-11-01", "A", restrictions=given), zone="America/St_Johns")
+    for minute in ("02:30", "02:31", "02:45", "03:59"):
+        assert on_call(one, utc(f"2010-11-07T{minute}")) == ("A",)
+    assert on_call(one, utc("2010-11-07T04:00")) == ()
+
+
+def test_people_of_a_calendar_stand_in_the_order_of_their_begins():
+    one = schedule(calendar("cal", ("B", 10, 24), ("A", 8, 20), ("C", 8, 20)))
+    assert on_call(one, hour(12)) == ("A", "C", "B")
+
+
 def test_months_are_counted_from_the_day_of_the_start():
     one = schedule(turns(MONTH, "2026-01-31T09:00", "A", "B"))
     assert begins(one, "2026-02-01T00:00", "2026-06-01T00:00") == [

@@ -42,7 +42,7 @@ from tocsin.core.retry import (
 )
 def test_urgency(table: dict[str, Any], severity: str, priority: str | None, loud: str):
     service = a_service(urgency={row: Urgency(value) for row, value in table.items()})
-    found = urgency(service, Severity(severity), Priority(priority) if priority else None)
+    found = urgency(service, Severity(severity), Priority(priority) if priority else None, NOW)
     assert found == loud
 
 

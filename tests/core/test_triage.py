@@ -19,7 +19,7 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Route,
 )
-from tocsin.core.triage import Decision, route, triage
+from tocsin.core.triage import Case, Decision, route, triage
 
 OPEN = {"alert": an_alert(), "incident": an_incident()}
 CLOSED = {
@@ -30,7 +30,7 @@ NONE: dict[str, Any] = {"alert": None, "incident": None}
 
 
 def decide(signal: Any, state: dict[str, Any], **service: Any) -> Decision:
-    return triage(signal, service=a_service(**service), now=NOW, **state)
+    return triage(Case(signal=signal, service=a_service(**service), now=NOW, **state))
 
 
 def kinds(decision: Decision) -> list[type]:

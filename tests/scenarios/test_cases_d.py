@@ -176,7 +176,7 @@ def test_d4_nothing_but_its_code_goes_to_an_unverified_contact_method(blank: Wor
     rule = {"urgency": "high", "after": "0s", "contact_method": "new"}
     also = {"urgency": "high", "after": "1m", "contact_method": "hook"}
     assert me.call("PUT", "/notification-rules", {"items": [rule, also]}).status_code == 200
-    for method in blank.person("ann").contact_methods:
+    for method in blank.user("ann").contact_methods:
         if method.id != new:
             assert me.call("DELETE", f"/contact-methods/{method.id}").status_code == 204
     blank.sentry("issue.created")
@@ -228,7 +228,7 @@ def test_d4_attempts_at_once_are_no_more_than_attempts_one_by_one(me: Me):
     id_ = me.add()
     code = me.send_code(id_)
     world = me.world
-    here, ann = Contacts(world.database, world.plans, world.vault), world.person("ann").id
+    here, ann = Contacts(world.database, world.plans, world.vault), world.user("ann").id
 
     def attempt(_number: int) -> str:
         try:
@@ -269,7 +269,7 @@ def test_d4_a_stranger_is_not_flooded_through_ever_new_contact_methods(me: Me):
 
 
 def test_d4_others_contact_methods_are_not_there(me: Me):
-    bobs = me.world.person("bob").contact_methods[0].id
+    bobs = me.world.user("bob").contact_methods[0].id
     for method, path in (("DELETE", ""), ("POST", "/send-code"), ("POST", "/test")):
         assert me.call(method, f"/contact-methods/{bobs}{path}").status_code == 404
     assert me.verify(bobs, "123456") == 404
@@ -585,10 +585,10 @@ def test_d6_an_address_that_was_not_verified_cannot_answer(phoned: World):
     phoned.sentry("issue.created")
     phoned.expect("ann", "texts")
     with phoned.database.write() as connection:
-        from tocsin.store.plans import bump
+        from tocsin.store.plans import changed
         from tocsin.store.tables import contact_methods
 
         connection.execute(contact_methods.update().values(verified_at=None))
-        bump(connection)
+        changed(connection, phoned.now)
     assert answer(phoned, "1a") == ""
     assert phoned.incident().status == "triggered"

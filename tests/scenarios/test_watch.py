@@ -15,7 +15,7 @@ from tocsin.core.retry import Outcome, Report
 from tocsin.core.throttle import PERSONAL, THROTTLES, Throttle
 from tocsin.store import jobs
 from tocsin.store.jobs import Kind
-from tocsin.store.plans import bump
+from tocsin.store.plans import changed
 from tocsin.store.tables import contact_methods
 from tocsin.work.watch import EVERY, Watchman
 
@@ -229,13 +229,13 @@ def test_a_turn_of_somebody_who_cannot_be_reached_is_a_hole(blank: World):
     covered(blank, SCHEDULE)
     blank.expect_nothing()
     with blank.database.write() as connection:
-        anns = [method.id for method in blank.person("ann", connection).contact_methods]
+        anns = [method.id for method in blank.user("ann", connection).contact_methods]
         connection.execute(
             update(contact_methods)
             .where(contact_methods.c.id.in_(anns))
             .values(disabled_at=blank.now)
         )
-        bump(connection)
+        changed(connection, blank.now)
     blank.watch()
     told = blank.expect("bob", what="gaps")
     assert "Mon 05 Jan 12:00 to Mon 05 Jan 15:00: Ann cannot be reached" in told.message.text

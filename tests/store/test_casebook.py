@@ -19,7 +19,7 @@ from tocsin.core.model import (
     IncidentStatus,
     Severity,
 )
-from tocsin.core.triage import triage
+from tocsin.core.triage import Case, triage
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, webhook
 from tocsin.store import inbox, jobs
@@ -59,7 +59,9 @@ def play(database: Database, *signals: Any, now: Any = NOW) -> None:
             key = ("int_1", signal.dedup_key)
             alert = book.alert(key)
             incident = book.incident(alert.incident_id) if alert else None
-            decision = triage(signal, alert, incident, a_service(), now)
+            decision = triage(
+                Case(signal=signal, alert=alert, incident=incident, service=a_service(), now=now)
+            )
             is_open = incident is not None and incident.is_open
             book.apply(
                 decision.effects,
@@ -251,10 +253,10 @@ def test_one_bad_delivery_holds_up_no_other(database: Database, vault: Vault):
     work = arrivals(database, vault, *bodies)
     real = intake.triage
 
-    def breaks(signal: Any, *rest: Any) -> Any:
-        if signal.dedup_key == "sentry:issue:2":
+    def breaks(case: Case) -> Any:
+        if case.signal.dedup_key == "sentry:issue:2":
             raise RuntimeError("a bug")
-        return real(signal, *rest)
+        return real(case)
 
     with patch.object(intake, "triage", breaks):
         while work.work(NOW):

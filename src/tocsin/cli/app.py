@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tocsin.cli.actions import Json, Number, actions
 from tocsin.core.model import (
     Role,
 )
@@ -25,9 +26,7 @@ config_app = typer.Typer(help="Settings.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
 app.add_typer(config_app, name="config")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, at most.")]
-Number = Annotated[str, typer.Argument(help="Its number, or its id.", metavar="N")]
 
 
 class Half(StrEnum):
@@ -231,6 +230,9 @@ def resolve(number: Number, as_json: Json = False) -> None:
     from tocsin.work import respond
 
     act(number, respond.resolve, as_json=as_json)
+
+
+app.add_typer(actions)
 
 
 @app.command()

@@ -12,14 +12,18 @@ import typer
 from tocsin.boot import Store, now, open_store
 from tocsin.cli.output import print_json, print_table
 from tocsin.config import load
+from tocsin.core.explain import explain
 from tocsin.core.model import (
     Actor,
     DeliveryStatus,
     IncidentStatus,
+    Priority,
+    Severity,
 )
+from tocsin.core.times import parse_instant
 from tocsin.store import views
 from tocsin.store.views import Filter
-from tocsin.work.manage import Office
+from tocsin.work.manage import Office, service_named
 from tocsin.work.respond import Decide, Desk, NotFound
 
 
@@ -110,14 +114,58 @@ def show_incident(reference: str, *, as_json: bool) -> None:
 
 def act(reference: str, action: Callable[[Actor], Decide], *, as_json: bool) -> None:
     """Do something to an incident, and print it as it is then."""
+    work(lambda desk, by, at: desk.act(reference, action(by), at), as_json=as_json)
+
+
+def work(do: Callable[[Desk, Actor, datetime], str], *, as_json: bool) -> None:
+    """Do something at the desk, and print the incident it returns as it is then."""
     with _store() as store:
-        id_ = Desk(store.database, store.plans).act(reference, action(_me()), now())
+        id_ = do(Desk(store.database, store.plans), _me(), now())
         with store.database.read() as connection:
             one = views.incident_view(connection, store.plans.current(connection), id_)
     if as_json:
         print_json(one)
     else:
         typer.echo(f"#{one.number} is {one.status}: {one.title}")
+
+
+def named(email: str | None = None, policy: str | None = None) -> tuple[str | None, str | None]:
+    """Return the ids of a person and a policy by address and name. Raises BadParameter."""
+    with _store() as store:
+        plans = store.plans.refresh()
+    user = next((one for one in plans.users.values() if one.email == email), None)
+    given = next((one for one in plans.policies.values() if one.name == policy), None)
+    if email is not None and user is None:
+        raise typer.BadParameter(f"there is no user {email!r}")
+    if policy is not None and given is None:
+        raise typer.BadParameter(f"there is no escalation policy {policy!r}")
+    return user.id if user else None, given.id if given else None
+
+
+def explain_service(
+    name: str, at: str | None, severity: Severity, priority: Priority | None, *, as_json: bool
+) -> None:
+    """Print who would be paged; exit 1 if something of it would not work."""
+    with _store() as store:
+        plans = store.plans.refresh()
+    service = service_named(plans, name)
+    if service is None:
+        known = ", ".join(sorted(one.name for one in plans.services.values() if not one.is_deleted))
+        raise NotFound(f"there is no service {name}; there are: {known or 'none'}")
+    try:
+        begin = parse_instant(at) if at else now()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from None
+    told = explain(plans, service, severity, priority, begin)
+    if as_json:
+        print_json(told)
+    else:
+        for sentence in told.sentences:
+            typer.echo(sentence)
+        for warning in told.warnings:
+            typer.echo(f"Warning: {warning}", err=True)
+    if told.warnings:
+        raise typer.Exit(1)
 
 
 def list_deliveries(

@@ -80,6 +80,20 @@ class Acknowledge(Said):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Said):
+    """One of those who all must acknowledge has; the step still waits for others."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excuse(Said):
+    """A person has left: nothing waits for their acknowledgement any more."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolve(Said):
     """The condition is over; the cycle ends."""
 
@@ -103,6 +117,56 @@ class Reopen(Said):
     """The condition came back within the re-open window: the same incident goes on."""
 
     urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaiseUrgency(Said):
+    """Support hours begin: it is now as urgent as the service's table says."""
+
+    urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppress(Said):
+    """A maintenance window keeps it from paging until a time."""
+
+    until: datetime
+    window_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsuppress(Said):
+    """No maintenance window keeps it from paging any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeInto(Said):
+    """It ends, and another incident has its alerts from now on."""
+
+    into_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeAlerts(Said):
+    """It has the alerts of another incident from now on."""
+
+    occurrence_count: int
+    alert_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoseAlert(Said):
+    """One of its alerts goes its own way."""
+
+    alert_id: str
+    occurrence_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddResponder(Said):
+    """A person asks another for help, besides those who have it."""
+
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +199,13 @@ class TakeStep(Said):
     policy_id: str | None
     step: int
     round: int
+    step_id: str
+    #: The run it belongs to; a new one where the escalation began anew with it.
+    cycle: int
     #: Whom it reached, silent or not.
     user_ids: tuple[str, ...]
+    #: Who must acknowledge, where everybody must.
+    awaiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +214,15 @@ class EndEscalation(Said):
 
     state: EscalationState
     kind: TimelineKind
+    policy_id: str | None
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeTurn:
+    """A step that goes round was taken: the next one is somebody else's."""
+
+    step_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +235,14 @@ class LookAgainAt:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
     """Start the escalation from step one, now; a new cycle of pages."""
+
+    #: People to page with the first step, besides those it names.
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Triggered once more, and the escalation goes on where it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,12 +271,22 @@ class Tell:
 class CancelPages:
     """No notification that is still waiting shall be sent."""
 
+    #: Only those of this person; None: of everybody.
+    user_id: str | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WakeAt:
     """End a snooze or an acknowledgement at a time; None takes the wake-up call back."""
 
     at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaiseAt:
+    """Look at the urgency again at a time, when support hours begin."""
+
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,20 +303,32 @@ Effect: TypeAlias = (
     | Count
     | Raise
     | Acknowledge
+    | Answer
+    | Excuse
     | Resolve
     | Snooze
     | Wake
     | Reopen
+    | RaiseUrgency
+    | Suppress
+    | Unsuppress
+    | MergeInto
+    | TakeAlerts
+    | LoseAlert
+    | AddResponder
     | SetPriority
     | Reassign
     | Note
     | TakeStep
     | EndEscalation
+    | TakeTurn
     | LookAgainAt
     | Restart
+    | Resume
     | Page
     | Tell
     | CancelPages
     | WakeAt
+    | RaiseAt
     | ResolveAt
 )

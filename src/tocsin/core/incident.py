@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from tocsin.core import effects as fx
 from tocsin.core.model import (
     Actor,
+    Alert,
     Escalation,
     EscalationState,
     Incident,
     IncidentStatus,
     MessageType,
     Priority,
+    Signal,
     TimelineKind,
+    Urgency,
+    Verb,
 )
-from tocsin.core.notify import urgency
-from tocsin.core.plans import (
-    Service,
-)
+from tocsin.core.notify import Reach, pages, raise_later, urgency
+from tocsin.core.plans import MaintenanceWindow, Service
 
 
 class Move(StrEnum):
@@ -75,9 +77,23 @@ class Refused(Exception):
 def acknowledge(
     incident: Incident, by: Actor, service: Service | None, now: datetime, text: str = ""
 ) -> tuple[fx.Effect, ...]:
-    """Somebody takes it: escalation stops, who was paged is told. A repeat changes nothing."""
+    """Somebody takes it: escalation stops, who was paged is told. A repeat changes nothing.
+
+    While everybody must acknowledge, each person does so for themselves; a source, or a key that
+    stands for no person, does so for all.
+    """
     if TRANSITIONS[incident.status, Move.ACKNOWLEDGE] is not Cell.ACKNOWLEDGED:
         return ()
+    stand = incident.escalation
+    if by.user_id is not None and incident.status is IncidentStatus.TRIGGERED and stand.awaiting:
+        if by.user_id in stand.answered:
+            return ()
+        if left := set(stand.awaiting) - {*stand.answered, by.user_id}:
+            said = text or f"acknowledged; {len(left)} more must"
+            return (
+                fx.Answer(text=said, by=by, user_id=by.user_id),
+                fx.CancelPages(user_id=by.user_id),
+            )
     timeout = service.acknowledge_timeout if service else None
     return (
         fx.Acknowledge(text=text or "acknowledged", by=by),
@@ -121,16 +137,187 @@ def wake(incident: Incident) -> tuple[fx.Effect, ...]:
         if incident.status is IncidentStatus.SNOOZED
         else (TimelineKind.ACKNOWLEDGE_TIMEOUT, "acknowledgement timed out")
     )
-    return (fx.Wake(text=text, kind=kind), fx.Restart())
+    # Who let an acknowledgement time out hears of it, besides who is on call now.
+    also = incident.acknowledged_by_id if kind is TimelineKind.ACKNOWLEDGE_TIMEOUT else None
+    return (fx.Wake(text=text, kind=kind), fx.Restart(also=(also,) if also else ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaver:
+    """A person who was removed while an incident was theirs."""
+
+    user_id: str
+    name: str
+    #: Whether somebody else still has it.
+    others_have_it: bool
+
+
+def leave(incident: Incident, who: Leaver, now: datetime) -> tuple[fx.Effect, ...]:
+    """A person has left: nothing waits for them, and nothing rests on them alone."""
+    stand = incident.escalation
+    gone = fx.Excuse(text=f"{who.name} has left", user_id=who.user_id)
+    if incident.acknowledged_by_id == who.user_id:
+        text = f"{who.name}, who had acknowledged, has left"
+        return (replace(gone, text=text), fx.WakeAt(at=None), fx.Restart())
+    if incident.status is not IncidentStatus.TRIGGERED:
+        return (gone,)
+    left = set(stand.awaiting) - {*stand.answered, who.user_id}
+    if stand.answered and who.user_id in stand.awaiting and not left:
+        taken = fx.Acknowledge(text="acknowledged by everybody else")
+        return (gone, taken, fx.CancelPages(), fx.Tell(type=MessageType.ACKNOWLEDGED))
+    if who.others_have_it or stand.state is not EscalationState.RUNNING:
+        return (gone,)
+    text = f"{who.name} has left: the next step is taken now"
+    return (replace(gone, text=text), fx.LookAgainAt(at=now))
+
+
+def raise_urgency(
+    incident: Incident, service: Service | None, now: datetime
+) -> tuple[fx.Effect, ...]:
+    """Support hours begin: what waited is as urgent as the table says, and pages if untaken."""
+    derived = urgency(service, incident.severity, incident.priority, now)
+    if not incident.is_open or not derived.is_above(incident.urgency):
+        return ()
+    raised = fx.RaiseUrgency(text="support hours have begun: high urgency", urgency=derived)
+    if incident.status is not IncidentStatus.TRIGGERED:
+        return (raised,)
+    return (raised, fx.CancelPages(), fx.Restart())
+
+
+def release(
+    incident: Incident, windows: Iterable[MaintenanceWindow], now: datetime
+) -> tuple[fx.Effect, ...]:
+    """A maintenance window may have ended: page if it is still open, or go on waiting.
+
+    It waits on while its own window goes on, or one of its whole service.
+    """
+    if incident.suppressed_until is None or not incident.is_open:
+        return ()
+    on = [
+        window
+        for window in windows
+        if window.begins_at <= now < window.ends_at
+        and (
+            window.id == incident.suppressed_by_id
+            or (window.match is None and _covers(window, incident.service_id))
+        )
+    ]
+    if on:
+        longest = max(on, key=lambda window: window.ends_at)
+        changed = longest.ends_at != incident.suppressed_until
+        text = f"maintenance goes on until {longest.ends_at:%Y-%m-%d %H:%M} UTC" if changed else ""
+        return (fx.Suppress(text=text, until=longest.ends_at, window_id=longest.id),)
+    freed = fx.Unsuppress(text="maintenance is over")
+    return (freed, fx.Restart()) if incident.status is IncidentStatus.TRIGGERED else (freed,)
+
+
+def _covers(window: MaintenanceWindow, service_id: str) -> bool:
+    return not window.service_ids or service_id in window.service_ids
+
+
+def merge(source: Incident, target: Incident, by: Actor) -> tuple[list[fx.Effect], list[fx.Effect]]:
+    """Give the alerts of one open incident to another; return what happens to each.
+
+    Raises Refused where one of them is resolved or they are the same. A repeat changes nothing.
+    """
+    if source.merged_into_id == target.id:
+        return [], []
+    if source.id == target.id:
+        raise Refused(f"incident {source.number} cannot be merged into itself")
+    for one in (source, target):
+        if not one.is_open:
+            raise Refused(f"incident {one.number} is resolved and cannot be merged")
+    gone = fx.MergeInto(text=f"merged into #{target.number}", by=by, into_id=target.id)
+    taken = fx.TakeAlerts(
+        text=f"#{source.number} was merged into this: {source.title}",
+        by=by,
+        occurrence_count=source.occurrence_count,
+        alert_count=source.alert_count,
+    )
+    return [gone, fx.CancelPages(), fx.WakeAt(at=None), fx.Tell(type=MessageType.RESOLVED)], [taken]
+
+
+def unmerge(
+    alert: Alert, alerts: Collection[Alert], service: Service, by: Actor, now: datetime
+) -> tuple[list[fx.Effect], list[fx.Effect]]:
+    """Let an alert go its own way; return what it opens, and what happens to the one it leaves.
+
+    An alert that is over opens nothing. An incident left with none that fires is over.
+    """
+    lost = fx.LoseAlert(
+        text=f"{alert.title} is no longer part of this",
+        by=by,
+        alert_id=alert.id,
+        occurrence_count=alert.occurrence_count,
+    )
+    left: list[fx.Effect] = [lost]
+    if all(one.resolved_at is not None for one in alerts if one.id != alert.id):
+        left += [
+            fx.Resolve(text="its other alerts were over already", by=by),
+            fx.CancelPages(),
+            fx.WakeAt(at=None),
+            fx.Tell(type=MessageType.RESOLVED),
+        ]
+    if alert.resolved_at is not None:
+        return [], left
+    signal = Signal(
+        resource="unmerge",
+        action=None,
+        verb=Verb.TRIGGER,
+        dedup_key=alert.dedup_key,
+        title=alert.title,
+        severity=alert.severity,
+        priority=alert.priority,
+        source=alert.source,
+        link=alert.link,
+        details=alert.details,
+    )
+    opened = fx.OpenIncident(
+        text=f"taken out of another incident by {by.name}",
+        by=by,
+        signal=signal,
+        service_id=service.id,
+        urgency=urgency(service, alert.severity, alert.priority, now),
+        previous_incident_id=alert.incident_id,
+    )
+    return [opened, fx.LookAgainAt(at=now)], left
+
+
+def add_responder(
+    incident: Incident, person: Reach, by: Actor, now: datetime, *, has_it: bool
+) -> tuple[fx.Effect, ...]:
+    """Ask another person for help: they are paged now, whatever the state of the incident.
+
+    Raises Refused where it is resolved or they cannot be reached.
+    """
+    if not incident.is_open:
+        raise Refused(f"incident {incident.number} is resolved: nobody is needed any more")
+    if has_it:
+        return ()
+    if not person.is_reached:
+        raise Refused(f"{person.user.name} has no contact method that can be used")
+    asked = fx.AddResponder(
+        text=f"{person.user.name} was asked to help", by=by, user_id=person.user.id
+    )
+    why = f"{by.name} asks for your help"
+    return (asked, *pages(person, Urgency.HIGH, now, why, HELP_STEP, 0))
+
+
+#: No step of any policy, and not the fallback's: people who were asked for help.
+HELP_STEP = -1
 
 
 def set_priority(
-    incident: Incident, by: Actor, priority: Priority | None, service: Service | None
+    incident: Incident,
+    by: Actor,
+    priority: Priority | None,
+    service: Service | None,
+    now: datetime,
 ) -> tuple[fx.Effect, ...]:
     """A person says how much it matters; a higher urgency that follows pages again."""
     if priority is incident.priority:
         return ()
-    derived = urgency(service, incident.severity, priority)
+    derived = urgency(service, incident.severity, priority, now)
     raised = derived.is_above(incident.urgency)
     change = fx.SetPriority(
         text=f"priority set to {priority or 'none'}",
@@ -138,8 +325,10 @@ def set_priority(
         priority=priority,
         urgency=derived if raised else incident.urgency,
     )
+    later = raise_later(service, incident.severity, priority, now) if service else ()
     pages_again = raised and incident.status in PAGES_AGAIN
-    return (change, fx.Restart()) if pages_again else (change,)
+    again = (fx.CancelPages(), fx.Restart()) if pages_again else ()
+    return (change, *later, *again)
 
 
 #: An incident in these states pages again when its urgency goes from low to high.
@@ -175,6 +364,7 @@ def _acknowledged(incident: Incident, effect: fx.Acknowledge, at: datetime) -> I
         status=IncidentStatus.ACKNOWLEDGED,
         acknowledged_at=at,
         acknowledged_by=effect.by.name,
+        acknowledged_by_id=effect.by.user_id,
         snoozed_until=None,
         escalation=_stopped(incident),
     )
@@ -208,14 +398,74 @@ def _reopened(incident: Incident, effect: fx.Reopen, _at: datetime) -> Incident:
     )
 
 
-def _restarted(incident: Incident, _effect: fx.Restart, at: datetime) -> Incident:
+def _triggered(incident: Incident, escalation: Escalation) -> Incident:
     return replace(
         incident,
         status=IncidentStatus.TRIGGERED,
         acknowledged_at=None,
         acknowledged_by=None,
+        acknowledged_by_id=None,
         snoozed_until=None,
-        escalation=Escalation(next_at=at, cycle=incident.escalation.cycle + 1),
+        escalation=escalation,
+    )
+
+
+def _restarted(incident: Incident, effect: fx.Restart, at: datetime) -> Incident:
+    cycle = incident.escalation.cycle + 1
+    return _triggered(incident, Escalation(next_at=at, cycle=cycle, also=effect.also))
+
+
+def _resumed(incident: Incident, _effect: fx.Resume, at: datetime) -> Incident:
+    going = replace(incident.escalation, state=EscalationState.RUNNING, next_at=at)
+    return _triggered(incident, going)
+
+
+def _answered(incident: Incident, effect: fx.Answer, _at: datetime) -> Incident:
+    stand = incident.escalation
+    return replace(incident, escalation=replace(stand, answered=(*stand.answered, effect.user_id)))
+
+
+def _excused(incident: Incident, effect: fx.Excuse, _at: datetime) -> Incident:
+    stand = incident.escalation
+    left = tuple(id_ for id_ in stand.awaiting if id_ != effect.user_id)
+    return replace(incident, escalation=replace(stand, awaiting=left))
+
+
+def _urgent(incident: Incident, effect: fx.RaiseUrgency, _at: datetime) -> Incident:
+    return replace(incident, urgency=effect.urgency)
+
+
+def _suppressed(incident: Incident, effect: fx.Suppress, _at: datetime) -> Incident:
+    return replace(
+        incident,
+        suppressed_until=effect.until,
+        suppressed_by_id=effect.window_id,
+        escalation=_stopped(incident),
+    )
+
+
+def _unsuppressed(incident: Incident, _effect: fx.Unsuppress, _at: datetime) -> Incident:
+    return replace(incident, suppressed_until=None, suppressed_by_id=None)
+
+
+def _merged(incident: Incident, effect: fx.MergeInto, at: datetime) -> Incident:
+    gone = replace(incident, merged_into_id=effect.into_id)
+    return _resolved(gone, fx.Resolve(text=""), at)
+
+
+def _grown(incident: Incident, effect: fx.TakeAlerts, _at: datetime) -> Incident:
+    return replace(
+        incident,
+        occurrence_count=incident.occurrence_count + effect.occurrence_count,
+        alert_count=incident.alert_count + effect.alert_count,
+    )
+
+
+def _shrunk(incident: Incident, effect: fx.LoseAlert, _at: datetime) -> Incident:
+    return replace(
+        incident,
+        occurrence_count=max(1, incident.occurrence_count - effect.occurrence_count),
+        alert_count=incident.alert_count - 1,
     )
 
 
@@ -228,21 +478,30 @@ def _reassigned(incident: Incident, effect: fx.Reassign, _at: datetime) -> Incid
 
 
 def _stepped(incident: Incident, effect: fx.TakeStep, _at: datetime) -> Incident:
-    escalation = replace(
-        incident.escalation,
+    stand = incident.escalation
+    same_run = stand.cycle == effect.cycle
+    escalation = Escalation(
         policy_id=effect.policy_id,
         step=effect.step,
+        step_id=effect.step_id,
         round=effect.round,
+        cycle=effect.cycle,
         state=EscalationState.RUNNING,
-        has_reached=incident.escalation.has_reached or bool(effect.user_ids),
+        has_reached=(same_run and stand.has_reached) or bool(effect.user_ids),
+        awaiting=effect.awaiting,
     )
     return replace(incident, escalation=escalation)
 
 
 def _ended(incident: Incident, effect: fx.EndEscalation, _at: datetime) -> Incident:
-    return replace(
-        incident, escalation=replace(incident.escalation, state=effect.state, next_at=None)
+    ended = replace(
+        incident.escalation,
+        state=effect.state,
+        next_at=None,
+        policy_id=effect.policy_id,
+        cycle=effect.cycle,
     )
+    return replace(incident, escalation=ended)
 
 
 def _due(incident: Incident, effect: fx.LookAgainAt, _at: datetime) -> Incident:
@@ -257,6 +516,15 @@ _CHANGES: dict[type, Callable[..., Incident]] = {
     fx.Snooze: _snoozed,
     fx.Reopen: _reopened,
     fx.Restart: _restarted,
+    fx.Resume: _resumed,
+    fx.Answer: _answered,
+    fx.Excuse: _excused,
+    fx.RaiseUrgency: _urgent,
+    fx.Suppress: _suppressed,
+    fx.Unsuppress: _unsuppressed,
+    fx.MergeInto: _merged,
+    fx.TakeAlerts: _grown,
+    fx.LoseAlert: _shrunk,
     fx.SetPriority: _prioritised,
     fx.Reassign: _reassigned,
     fx.TakeStep: _stepped,

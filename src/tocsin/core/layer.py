@@ -35,18 +35,18 @@ def spans(layer: Layer, zone: ZoneInfo, begin: datetime, end: datetime) -> Itera
     if begin >= end:
         return
     given = _turns(layer, zone, begin, end) if layer.rotation else _calendar(layer, begin, end)
-    spans = (
+    cut = (
         (max(begins_at, begin), min(ends_at, end), users)
         for begins_at, ends_at, users in given
         if users and begins_at < ends_at and begins_at < end and ends_at > begin
     )
     if not layer.restrictions:
-        yield from spans
+        yield from cut
         return
-    windows = _windows(layer.restrictions, zone, begin, end)
-    for begins_at, ends_at, users in spans:
-        for index in range(bisect_right(windows, begins_at, key=itemgetter(1)), len(windows)):
-            opens_at, closes_at = windows[index]
+    open_hours = windows(layer.restrictions, zone, begin, end)
+    for begins_at, ends_at, users in cut:
+        for index in range(bisect_right(open_hours, begins_at, key=itemgetter(1)), len(open_hours)):
+            opens_at, closes_at = open_hours[index]
             if opens_at >= ends_at:
                 break
             yield max(begins_at, opens_at), min(ends_at, closes_at), users
@@ -125,7 +125,7 @@ def _weekdays(rotation: Rotation, wall: datetime) -> Iterator[tuple[datetime, da
             yield begins, moved(begins, _DAY), number
 
 
-def _windows(
+def windows(
     restrictions: Sequence[Restriction], zone: ZoneInfo, begin: datetime, end: datetime
 ) -> list[tuple[datetime, datetime]]:
     """Return the union of the windows of each day as stretches that neither touch nor overlap."""

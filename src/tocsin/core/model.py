@@ -274,6 +274,8 @@ class Incident:
     suppressed_by_id: str | None = None
     #: The incident that has its alerts now.
     merged_into_id: str | None = None
+    #: More than one after a merge: it then resolves with the last of them.
+    alert_count: int = 1
 
     @property
     def is_open(self) -> bool:

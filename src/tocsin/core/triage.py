@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -25,11 +25,8 @@ from tocsin.core.model import (
     Signal,
     Verb,
 )
-from tocsin.core.notify import urgency
-from tocsin.core.plans import (
-    Route,
-    Service,
-)
+from tocsin.core.notify import raise_later, urgency
+from tocsin.core.plans import MaintenanceWindow, Route, Service
 
 #: A source's own test resolves itself after this.
 TEST_LASTS = timedelta(hours=1)
@@ -48,56 +45,77 @@ class Decision:
     effects: tuple[fx.Effect, ...] = ()
 
 
-def triage(
-    signal: Signal,
-    alert: Alert | None,
-    incident: Incident | None,
-    service: Service,
-    now: datetime,
-) -> Decision:
-    """Decide. ``incident`` is the latest of this alert, open or resolved; None if it had none."""
-    verb = signal.verb
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A signal with all that its meaning depends on."""
+
+    signal: Signal
+    alert: Alert | None
+    #: The latest of this alert, open or resolved; None if it had none.
+    incident: Incident | None
+    service: Service
+    now: datetime
+    windows: tuple[MaintenanceWindow, ...] = ()
+    #: Whether the incident has other alerts that still fire (after a merge).
+    others_fire: bool = False
+
+
+def triage(case: Case) -> Decision:
+    """Decide what becomes of a signal."""
+    verb = case.signal.verb
     if verb is Verb.REGRESS:
-        verb = Verb.TRIGGER if _has_regressed(signal, alert, incident) else Verb.NONE
-    return _DECIDE[verb](signal, alert, incident, service, now)
+        verb = Verb.TRIGGER if _has_regressed(case) else Verb.NONE
+    return _DECIDE[verb](case)
 
 
-def _has_regressed(signal: Signal, alert: Alert | None, incident: Incident | None) -> bool:
-    if alert is None or alert.resolved_at is None or signal.occurred_at is None:
+def _has_regressed(case: Case) -> bool:
+    alert, occurred_at = case.alert, case.signal.occurred_at
+    if alert is None or alert.resolved_at is None or occurred_at is None:
         return False
-    if incident is not None and incident.is_open:
+    if case.incident is not None and case.incident.is_open:
         return False
-    return signal.occurred_at > alert.resolved_at + REGRESSION_MARGIN
+    return occurred_at > alert.resolved_at + REGRESSION_MARGIN
 
 
 def _actor(signal: Signal) -> Actor:
     return Actor(name=signal.actor or signal.source or "source")
 
 
-def _trigger(
-    signal: Signal, alert: Alert | None, incident: Incident | None, service: Service, now: datetime
-) -> Decision:
-    seen = fx.SeeAlert(signal=signal, service_id=service.id)
-    if incident is None or TRANSITIONS[incident.status, Move.TRIGGER] is Cell.NEW:
-        begin = _begin(signal, alert, incident, service, now)
-        return Decision(
-            verb=Verb.TRIGGER, outcome=DeliveryOutcome.TRIGGERED, effects=(seen, *begin)
-        )
-    return Decision(
-        verb=Verb.TRIGGER,
-        outcome=DeliveryOutcome.DEDUPLICATED,
-        effects=(seen, *_again(signal, incident, service)),
+def suppressing(
+    windows: Iterable[MaintenanceWindow], service_id: str, signal: Signal, now: datetime
+) -> MaintenanceWindow | None:
+    """Return the window that keeps this from paging; of several the one that ends last."""
+    on = (
+        window
+        for window in windows
+        if window.begins_at <= now < window.ends_at
+        and (not window.service_ids or service_id in window.service_ids)
+        and (window.match is None or matches(window.match, signal))
     )
+    return max(on, key=lambda window: window.ends_at, default=None)
 
 
-def _begin(
-    signal: Signal, alert: Alert | None, previous: Incident | None, service: Service, now: datetime
-) -> tuple[fx.Effect, ...]:
-    loudness = urgency(service, signal.severity, signal.priority)
-    window = service.reopen_window
+def _trigger(case: Case) -> Decision:
+    seen = fx.SeeAlert(signal=case.signal, service_id=case.service.id)
+    incident = case.incident
+    if incident is not None and TRANSITIONS[incident.status, Move.TRIGGER] is Cell.COUNT:
+        return Decision(
+            verb=Verb.TRIGGER,
+            outcome=DeliveryOutcome.DEDUPLICATED,
+            effects=(seen, *_again(case, incident)),
+        )
+    window = suppressing(case.windows, case.service.id, case.signal, case.now)
+    outcome = DeliveryOutcome.SUPPRESSED if window else DeliveryOutcome.TRIGGERED
+    begin = _begin(case, window)
+    return Decision(verb=Verb.TRIGGER, outcome=outcome, effects=(seen, *begin))
+
+
+def _begin(case: Case, window: MaintenanceWindow | None) -> tuple[fx.Effect, ...]:
+    signal, service, now = case.signal, case.service, case.now
+    loudness = urgency(service, signal.severity, signal.priority, now)
     by, text = _actor(signal), signal.text or "triggered"
     start: tuple[fx.Effect, ...]
-    if previous and window and previous.resolved_at and now <= previous.resolved_at + window:
+    if _reopens(case):
         start = (fx.Reopen(text=f"came back: {text}", by=by, urgency=loudness), fx.Restart())
     else:
         opened = fx.OpenIncident(
@@ -107,9 +125,12 @@ def _begin(
             signal=signal,
             service_id=service.id,
             urgency=loudness,
-            previous_incident_id=alert.incident_id if alert else None,
+            previous_incident_id=case.alert.incident_id if case.alert else None,
         )
         start = (opened, fx.LookAgainAt(at=now))
+    if window is not None:
+        start += (suppress(window),)
+    start += raise_later(service, signal.severity, signal.priority, now)
     if signal.is_test:
         return (*start, fx.ResolveAt(at=now + TEST_LASTS))
     if service.auto_resolve_after:
@@ -117,15 +138,31 @@ def _begin(
     return start
 
 
-def _again(signal: Signal, incident: Incident, service: Service) -> tuple[fx.Effect, ...]:
+def suppress(window: MaintenanceWindow) -> fx.Suppress:
+    """Keep an incident from paging while a window lasts."""
+    why = f": {window.reason}" if window.reason else ""
+    text = f"in maintenance until {window.ends_at:%Y-%m-%d %H:%M} UTC{why}; nobody is paged"
+    return fx.Suppress(text=text, until=window.ends_at, window_id=window.id)
+
+
+def _reopens(case: Case) -> bool:
+    previous, window = case.incident, case.service.reopen_window
+    if previous is None or window is None or previous.resolved_at is None:
+        return False
+    return previous.merged_into_id is None and case.now <= previous.resolved_at + window
+
+
+def _again(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
     """Count a repeat, or raise the incident if this one is worse. One entry either way."""
-    loudness = urgency(service, signal.severity, signal.priority)
+    signal, service = case.signal, case.service
+    loudness = urgency(service, signal.severity, signal.priority, case.now)
     by, text = _actor(signal), signal.text or "triggered again"
     louder = loudness.is_above(incident.urgency)
     worse = signal.severity.is_above(incident.severity)
     if not louder and not worse:
         return (fx.Count(text=text, by=by),)
-    pages_again = louder and incident.status in PAGES_AGAIN
+    is_quiet = incident.suppressed_until is not None
+    pages_again = louder and incident.status in PAGES_AGAIN and not is_quiet
     severity = signal.severity if worse else incident.severity
     change = fx.Raise(
         text=f"{text}: now {severity}" + (", high urgency" if louder else ""),
@@ -134,31 +171,30 @@ def _again(signal: Signal, incident: Incident, service: Service) -> tuple[fx.Eff
         urgency=loudness if louder else incident.urgency,
         pages_again=pages_again,
     )
-    return (change, fx.CancelPages(), fx.Restart()) if pages_again else (change,)
+    later = raise_later(service, severity, signal.priority or incident.priority, case.now)
+    return (change, *later, *((fx.CancelPages(), fx.Restart()) if pages_again else ()))
 
 
-def _acknowledge(
-    signal: Signal, _alert: Alert | None, incident: Incident | None, service: Service, now: datetime
-) -> Decision:
+def _acknowledge(case: Case) -> Decision:
+    incident, signal = case.incident, case.signal
     if incident is None or not incident.is_open:
         return Decision(verb=Verb.ACKNOWLEDGE, outcome=DeliveryOutcome.RECORDED)
     return Decision(
         verb=Verb.ACKNOWLEDGE,
         outcome=DeliveryOutcome.ACKNOWLEDGED,
-        effects=acknowledge(incident, _actor(signal), service, now, signal.text),
+        effects=acknowledge(incident, _actor(signal), case.service, case.now, signal.text),
     )
 
 
-def _resolve(
-    signal: Signal,
-    _alert: Alert | None,
-    incident: Incident | None,
-    service: Service,
-    _now: datetime,
-) -> Decision:
-    closed = fx.CloseAlert(signal=signal, service_id=service.id)
+def _resolve(case: Case) -> Decision:
+    incident, signal = case.incident, case.signal
+    closed = fx.CloseAlert(signal=signal, service_id=case.service.id)
     if incident is None or not incident.is_open:
         return Decision(verb=Verb.RESOLVE, outcome=DeliveryOutcome.RECORDED, effects=(closed,))
+    if case.others_fire:
+        text = f"{signal.text or 'resolved'}: {signal.title}; others of its alerts still fire"
+        effects = (closed, fx.Note(text=text, by=_actor(signal)))
+        return Decision(verb=Verb.RESOLVE, outcome=DeliveryOutcome.RECORDED, effects=effects)
     return Decision(
         verb=Verb.RESOLVE,
         outcome=DeliveryOutcome.RESOLVED,
@@ -166,13 +202,8 @@ def _resolve(
     )
 
 
-def _note(
-    signal: Signal,
-    _alert: Alert | None,
-    incident: Incident | None,
-    _service: Service,
-    _now: datetime,
-) -> Decision:
+def _note(case: Case) -> Decision:
+    incident, signal = case.incident, case.signal
     noted = incident is not None and incident.is_open
     text = signal.text or f"{signal.resource} {signal.action or ''}".strip()
     return Decision(
@@ -182,17 +213,11 @@ def _note(
     )
 
 
-def _none(
-    _signal: Signal,
-    _alert: Alert | None,
-    _incident: Incident | None,
-    _service: Service,
-    _now: datetime,
-) -> Decision:
+def _none(_case: Case) -> Decision:
     return Decision(verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
 
 
-_DECIDE = {
+_DECIDE: Mapping[Verb, Callable[[Case], Decision]] = {
     Verb.TRIGGER: _trigger,
     Verb.ACKNOWLEDGE: _acknowledge,
     Verb.RESOLVE: _resolve,
@@ -203,10 +228,11 @@ _DECIDE = {
 
 def route(routes: Sequence[Route], signal: Signal) -> Route | None:
     """Return the first route that matches; every field a route names must match."""
-    return next((row for row in routes if _matches(row, signal)), None)
+    return next((row for row in routes if matches(row, signal)), None)
 
 
-def _matches(row: Route, signal: Signal) -> bool:
+def matches(row: Route, signal: Signal) -> bool:
+    """Whether every field that the row names matches."""
     tags = dict(signal.tags)
     checks = (
         (row.project, signal.projects),

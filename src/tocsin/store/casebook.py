@@ -6,12 +6,11 @@ through, it loads and saves in a constant number of statements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, delete, exists, or_, select, tuple_, update
+from sqlalchemy import Connection, select, tuple_
 
 from tocsin.core import effects as fx
 from tocsin.core.incident import evolve
@@ -25,26 +24,19 @@ from tocsin.core.model import (
     Signal,
     TimelineKind,
 )
-from tocsin.core.notify import TELLING_CHANNELS
 from tocsin.core.plans import (
     Plans,
 )
-from tocsin.store import jobs
-from tocsin.store.db import insert_many, new_id, update_many
-from tocsin.store.incidents import alert_of, alert_row, entry, incident_of, incident_row
+from tocsin.store.db import new_id
+from tocsin.store.incidents import alert_of, entry, incident_of
 from tocsin.store.jobs import Kind
+from tocsin.store.ledger import AlertKey, Ledger
 from tocsin.store.tables import (
     alerts,
-    attempts,
     incident_alerts,
-    incident_assignees,
     incidents,
-    notifications,
-    timeline,
+    turns,
 )
-
-#: (integration id, dedup key): what makes two signals about the same thing.
-AlertKey = tuple[str, str]
 
 
 class Casebook:
@@ -55,21 +47,8 @@ class Casebook:
         self._connection = connection
         self._plans = plans
         self._now = now
-        self._alerts: dict[AlertKey, Alert] = {}
-        self._incidents: dict[str, Incident] = {}
-        self._new_alerts: set[AlertKey] = set()
-        self._new_incidents: set[str] = set()
-        self._changed_alerts: set[AlertKey] = set()
-        self._changed_incidents: set[str] = set()
-        self._links: list[dict[str, Any]] = []
-        self._closed: set[str] = set()
-        self._reopened: set[str] = set()
-        self._assignees: dict[str, tuple[str, ...]] = {}
-        self._entries: list[dict[str, Any]] = []
-        self._due: dict[tuple[Kind, str], datetime | None] = {}
-        self._pages: list[dict[str, Any]] = []
-        self._cancelled: set[str] = set()
-        self._told: dict[tuple[str, MessageType], None] = {}
+        self._ledger = Ledger()
+        self._turns: dict[str, int] = {}
 
     # -- loading
 
@@ -86,8 +65,8 @@ class Casebook:
         )
         for row in self._connection.execute(query).mappings():
             alert = alert_of(row)
-            self._alerts[alert.integration_id, alert.dedup_key] = alert
-        self.load_incidents(alert.incident_id for alert in self._alerts.values())
+            self._ledger.alerts[alert.integration_id, alert.dedup_key] = alert
+        self.load_incidents(alert.incident_id for alert in self._ledger.alerts.values())
 
     def load_incidents(self, ids: Iterable[str | None], *, skip_locked: bool = False) -> None:
         """Load and lock these incidents; with ``skip_locked`` leave those somebody else holds."""
@@ -100,17 +79,74 @@ class Casebook:
             .order_by(incidents.c.number)
             .with_for_update(skip_locked=skip_locked)
         )
+        merged = []
         for row in self._connection.execute(query).mappings():
             incident = incident_of(row)
-            self._incidents[incident.id] = incident
+            self._ledger.incidents[incident.id] = incident
+            if incident.alert_count > 1:
+                merged.append(incident.id)
+        # They end with the last of their alerts, so all of them count.
+        self.load_alerts_of(merged)
+
+    def load_alerts_of(self, incident_ids: Sequence[str]) -> None:
+        """Load and lock every alert of these incidents."""
+        if not incident_ids:
+            return
+        linked = select(incident_alerts.c.alert_id).where(
+            incident_alerts.c.incident_id.in_(incident_ids), incident_alerts.c.is_open
+        )
+        query = (
+            select(alerts).where(alerts.c.id.in_(linked)).order_by(alerts.c.id).with_for_update()
+        )
+        for row in self._connection.execute(query).mappings():
+            alert = alert_of(row)
+            self._ledger.alerts.setdefault((alert.integration_id, alert.dedup_key), alert)
+
+    def load_turns(self) -> None:
+        """Load and lock whose turn it is in every step that goes round.
+
+        After the incidents, always: two workers that both hold some of those wait here, not there.
+        """
+        steps = sorted(
+            step.id
+            for policy in self._plans.policies.values()
+            for step in policy.steps
+            if any(target.kind == "round_robin" for target in step.targets)
+        )
+        if steps:
+            query = (
+                select(turns)
+                .where(turns.c.step_id.in_(steps))
+                .order_by(turns.c.step_id)
+                .with_for_update()
+            )
+            self._turns = {row[0]: row[1] for row in self._connection.execute(query)}
+
+    @property
+    def turns(self) -> Mapping[str, int]:
+        """How often each step that goes round was taken."""
+        return self._turns
+
+    def others_fire(self, incident: Incident | None, alert: Alert | None) -> bool:
+        """Whether an incident has other alerts than this that still fire."""
+        if incident is None or incident.alert_count < 2:
+            return False
+        return any(
+            one.incident_id == incident.id and one.resolved_at is None and one is not alert
+            for one in self._ledger.alerts.values()
+        )
+
+    def alerts_of(self, incident_id: str) -> list[Alert]:
+        """Return the alerts of an incident that are loaded."""
+        return [alert for alert in self._ledger.alerts.values() if alert.incident_id == incident_id]
 
     def alert(self, key: AlertKey) -> Alert | None:
         """Return an alert as it stands now."""
-        return self._alerts.get(key)
+        return self._ledger.alerts.get(key)
 
     def incident(self, id_: str | None) -> Incident | None:
         """Return an incident as it stands now."""
-        return self._incidents.get(id_) if id_ else None
+        return self._ledger.incidents.get(id_) if id_ else None
 
     # -- applying
 
@@ -133,25 +169,25 @@ class Casebook:
             elif isinstance(effect, fx.OpenIncident):
                 incident_id = self._open(alert_key, effect, arrived_at or self._now)
             elif incident_id is not None:
-                self._change(self._incidents[incident_id], effect)
+                self._change(self._ledger.incidents[incident_id], effect)
             if isinstance(effect, fx.Said) and incident_id is not None and effect.text:
-                self._say(self._incidents[incident_id], effect)
+                self._say(self._ledger.incidents[incident_id], effect)
         return incident_id
 
     def _touch_alert(self, key: AlertKey, effect: fx.SeeAlert | fx.CloseAlert) -> None:
         signal, fires = effect.signal, isinstance(effect, fx.SeeAlert)
-        known = self._alerts.get(key)
+        known = self._ledger.alerts.get(key)
         if known is None:
-            self._new_alerts.add(key)
+            self._ledger.new_alerts.add(key)
             known = self._blank(key, signal, effect.service_id)
         fresh = _described(known, signal) if fires else known
-        self._alerts[key] = replace(
+        self._ledger.alerts[key] = replace(
             fresh,
             occurrence_count=known.occurrence_count + fires,
             last_seen_at=self._now if fires else known.last_seen_at,
             resolved_at=None if fires else self._now,
         )
-        self._changed_alerts.add(key)
+        self._ledger.changed_alerts.add(key)
 
     def _blank(self, key: AlertKey, signal: Signal, service_id: str) -> Alert:
         return Alert(
@@ -195,12 +231,15 @@ class Casebook:
             assigned_policy_id=None,
             triggered_at=at,
         )
-        self._incidents[incident.id] = incident
-        self._new_incidents.add(incident.id)
+        self._ledger.incidents[incident.id] = incident
+        self._ledger.new_incidents.add(incident.id)
         if key is not None:
-            alert = self._alerts[key]
-            self._links.append({"incident_id": incident.id, "alert_id": alert.id, "is_open": True})
-            self._alerts[key] = replace(
+            alert = self._ledger.alerts[key]
+            self._ledger.changed_alerts.add(key)
+            self._ledger.links.append(
+                {"incident_id": incident.id, "alert_id": alert.id, "is_open": True}
+            )
+            self._ledger.alerts[key] = replace(
                 alert, incident_id=incident.id, service_id=effect.service_id
             )
         return incident.id
@@ -208,60 +247,99 @@ class Casebook:
     def _change(self, incident: Incident, effect: fx.Effect) -> None:
         changed = evolve(incident, effect, self._now)
         if changed is not incident:
-            self._incidents[incident.id] = changed
-            self._changed_incidents.add(incident.id)
+            self._ledger.incidents[incident.id] = changed
+            self._ledger.changed_incidents.add(incident.id)
         follow = _FOLLOW.get(type(effect))
         if follow:
             follow(self, changed, effect)
 
     def _say(self, incident: Incident, effect: fx.Said) -> None:
         kind = getattr(effect, "kind", None) or _ENTRY[type(effect)]
-        self._entries.append(
+        self._ledger.entries.append(
             entry(incident, self._now, kind, effect.text, effect.by.name, effect.data)
         )
 
     # -- what follows from an effect beyond the incident's own fields
 
     def _look_again(self, incident: Incident, effect: fx.LookAgainAt) -> None:
-        self._due[Kind.ESCALATE, incident.id] = effect.at
+        self._ledger.due[Kind.ESCALATE, incident.id] = effect.at
 
     def _restart(self, incident: Incident, _effect: fx.Restart) -> None:
-        self._due[Kind.ESCALATE, incident.id] = self._now
-        self._due[Kind.WAKE, incident.id] = None
+        self._ledger.due[Kind.ESCALATE, incident.id] = self._now
+        self._ledger.due[Kind.WAKE, incident.id] = None
 
     def _stop(self, incident: Incident, _effect: fx.Effect) -> None:
-        self._due[Kind.ESCALATE, incident.id] = None
+        self._ledger.due[Kind.ESCALATE, incident.id] = None
 
     def _acknowledged(self, incident: Incident, effect: fx.Acknowledge) -> None:
         self._stop(incident, effect)
         if effect.by.user_id:
-            self._assignees[incident.id] = (effect.by.user_id,)
+            self._ledger.assignees[incident.id] = (effect.by.user_id,)
 
     def _close(self, incident: Incident, effect: fx.Resolve) -> None:
         self._stop(incident, effect)
-        self._due[Kind.RESOLVE, incident.id] = None
-        self._reopened.discard(incident.id)
-        self._closed.add(incident.id)
-        for link in self._links:
+        for kind in (Kind.RESOLVE, Kind.RAISE, Kind.RELEASE):
+            self._ledger.due[kind, incident.id] = None
+        self._ledger.reopened.discard(incident.id)
+        self._ledger.closed.add(incident.id)
+        for link in self._ledger.links:
             link["is_open"] = link["is_open"] and link["incident_id"] != incident.id
-        for key, alert in self._alerts.items():
+        for key, alert in self._ledger.alerts.items():
             if alert.incident_id == incident.id and alert.resolved_at is None:
-                self._alerts[key] = replace(alert, resolved_at=self._now)
-                self._changed_alerts.add(key)
+                self._ledger.alerts[key] = replace(alert, resolved_at=self._now)
+                self._ledger.changed_alerts.add(key)
 
     def _reopen(self, incident: Incident, _effect: fx.Reopen) -> None:
-        self._closed.discard(incident.id)
-        self._reopened.add(incident.id)
+        self._ledger.closed.discard(incident.id)
+        self._ledger.reopened.add(incident.id)
+
+    def _merge(self, incident: Incident, effect: fx.MergeInto) -> None:
+        self._stop(incident, effect)
+        for kind in (Kind.RESOLVE, Kind.RAISE, Kind.RELEASE):
+            self._ledger.due[kind, incident.id] = None
+        self._ledger.unlinked.append((incident.id, None))
+        for key, alert in self._ledger.alerts.items():
+            if alert.incident_id == incident.id:
+                self._move(key, effect.into_id)
+
+    def _move(self, key: AlertKey, incident_id: str) -> None:
+        alert = self._ledger.alerts[key]
+        self._ledger.links.append(
+            {"incident_id": incident_id, "alert_id": alert.id, "is_open": True}
+        )
+        self._ledger.alerts[key] = replace(alert, incident_id=incident_id)
+        self._ledger.changed_alerts.add(key)
+
+    def _lose(self, incident: Incident, effect: fx.LoseAlert) -> None:
+        self._ledger.unlinked.append((incident.id, effect.alert_id))
+
+    def _responder(self, incident: Incident, effect: fx.AddResponder) -> None:
+        self._ledger.responders.append({"incident_id": incident.id, "user_id": effect.user_id})
+
+    def _turn(self, _incident: Incident, effect: fx.TakeTurn) -> None:
+        count = self._turns.get(effect.step_id, 0) + 1
+        self._turns[effect.step_id] = self._ledger.taken_turns[effect.step_id] = count
+
+    def _raise_at(self, incident: Incident, effect: fx.RaiseAt) -> None:
+        self._ledger.due[Kind.RAISE, incident.id] = effect.at
+
+    def _suppress(self, incident: Incident, effect: fx.Suppress) -> None:
+        self._stop(incident, effect)
+        self._ledger.due[Kind.RELEASE, incident.id] = effect.until
+
+    def _unsuppress(self, incident: Incident, _effect: fx.Unsuppress) -> None:
+        self._ledger.due[Kind.RELEASE, incident.id] = None
 
     def _step(self, incident: Incident, effect: fx.TakeStep) -> None:
         if effect.user_ids:
-            self._assignees[incident.id] = effect.user_ids
+            self._ledger.assignees[incident.id] = effect.user_ids
 
     def _page(self, incident: Incident, effect: fx.Page) -> None:
         methods = self._plans.users[effect.user_id].contact_methods
         method = next(m for m in methods if m.id == effect.contact_method_id)
-        self._notify(
+        self._ledger.notify(
             incident,
+            now=self._now,
             user_id=effect.user_id,
             contact_method_id=method.id,
             channel=method.channel,
@@ -273,161 +351,30 @@ class Casebook:
             due_at=effect.due_at,
         )
 
-    def _notify(self, incident: Incident, *, type_: MessageType, **values: Any) -> None:
-        id_ = new_id("not", self._now)
-        self._pages.append({
-            "id": id_,
-            "incident_id": incident.id,
-            "service_id": incident.service_id,
-            "type": type_.value,
-            "cycle": incident.escalation.cycle,
-            "state": NotificationState.PENDING.value,
-            "attempts": 0,
-            "created_at": self._now,
-            **values,
-        })  # fmt: skip
-        self._due[Kind.NOTIFY, id_] = values["due_at"]
-
-    def _cancel(self, incident: Incident, _effect: fx.CancelPages) -> None:
-        self._cancelled.add(incident.id)
-        for page in self._pages:
-            if page["incident_id"] == incident.id and page["type"] == MessageType.PAGE.value:
+    def _cancel(self, incident: Incident, effect: fx.CancelPages) -> None:
+        if effect.user_id is None:
+            self._ledger.cancelled.add(incident.id)
+        else:
+            self._ledger.cancelled_of.add((incident.id, effect.user_id))
+        for page in self._ledger.pages:
+            is_page = page["type"] == MessageType.PAGE.value
+            is_theirs = effect.user_id in (None, page["user_id"])
+            if page["incident_id"] == incident.id and is_page and is_theirs:
                 page["state"] = NotificationState.CANCELLED.value
-                self._due.pop((Kind.NOTIFY, page["id"]), None)
+                self._ledger.due.pop((Kind.NOTIFY, page["id"]), None)
 
     def _tell(self, incident: Incident, effect: fx.Tell) -> None:
-        self._told[incident.id, effect.type] = None
+        self._ledger.told[incident.id, effect.type] = None
 
     def _wake_at(self, incident: Incident, effect: fx.WakeAt) -> None:
-        self._due[Kind.WAKE, incident.id] = effect.at
+        self._ledger.due[Kind.WAKE, incident.id] = effect.at
 
     def _resolve_at(self, incident: Incident, effect: fx.ResolveAt) -> None:
-        self._due[Kind.RESOLVE, incident.id] = effect.at
-
-    # -- saving
+        self._ledger.due[Kind.RESOLVE, incident.id] = effect.at
 
     def save(self) -> None:
         """Write everything that changed. Once per casebook."""
-        connection = self._connection
-        fresh, known = self._split(self._alerts, self._new_alerts, self._changed_alerts)
-        insert_many(connection, alerts, [alert_row(alert) for alert in fresh])
-        update_many(connection, alerts, "id", [alert_row(alert) for alert in known])
-        started, changed = self._split(
-            self._incidents, self._new_incidents, self._changed_incidents
-        )
-        insert_many(connection, incidents, [incident_row(incident) for incident in started])
-        update_many(connection, incidents, "id", [incident_row(i) for i in changed])
-        self._save_links()
-        self._save_assignees()
-        self._tell_the_paged()
-        insert_many(connection, timeline, self._entries)
-        self._save_notifications()
-        gone = [job for job, at in self._due.items() if at is None]
-        jobs.take_back(connection, gone)
-        jobs.put(connection, [(*job, at) for job, at in self._due.items() if at is not None])
-
-    def _split(
-        self, all_: Mapping[Any, Any], new: set[Any], changed: set[Any]
-    ) -> tuple[list[Any], list[Any]]:
-        return [all_[key] for key in all_ if key in new], [
-            all_[key] for key in all_ if key in changed and key not in new
-        ]
-
-    def _save_links(self) -> None:
-        for ids, is_open in ((self._closed, False), (self._reopened, True)):
-            if older := sorted(ids - self._new_incidents):
-                self._connection.execute(
-                    update(incident_alerts)
-                    .where(incident_alerts.c.incident_id.in_(older))
-                    .values(is_open=is_open)
-                )
-        insert_many(self._connection, incident_alerts, self._links)
-        self._close_other_alerts()
-
-    def _close_other_alerts(self) -> None:
-        """Close alerts of resolved incidents that were not loaded (resolved by hand or by time)."""
-        loaded = {alert.id for alert in self._alerts.values()}
-        closed = sorted(self._closed - self._new_incidents)
-        if not closed:
-            return
-        linked = select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(closed))
-        self._connection.execute(
-            update(alerts)
-            .where(
-                alerts.c.id.in_(linked),
-                alerts.c.id.not_in(sorted(loaded)),
-                alerts.c.resolved_at.is_(None),
-            )
-            .values(resolved_at=self._now)
-        )
-
-    def _save_assignees(self) -> None:
-        older = sorted(set(self._assignees) - self._new_incidents)
-        if older:
-            self._connection.execute(
-                delete(incident_assignees).where(incident_assignees.c.incident_id.in_(older))
-            )
-        rows = [
-            {"incident_id": incident_id, "user_id": user_id}
-            for incident_id, user_ids in self._assignees.items()
-            for user_id in user_ids
-        ]
-        insert_many(self._connection, incident_assignees, rows)
-
-    def _tell_the_paged(self) -> None:
-        if not self._told:
-            return
-        columns = notifications.c
-        paged = self._connection.execute(
-            select(columns.incident_id, columns.user_id, columns.contact_method_id, columns.channel)
-            .distinct()
-            .where(
-                columns.incident_id.in_(sorted({id_ for id_, _ in self._told})),
-                columns.type == MessageType.PAGE.value,
-                columns.channel.in_(sorted(TELLING_CHANNELS)),
-                or_(
-                    columns.state == NotificationState.SENT.value,
-                    # On its way while we speak.
-                    exists().where(
-                        attempts.c.notification_id == columns.id, attempts.c.finished_at.is_(None)
-                    ),
-                ),
-            )
-        ).all()
-        for incident_id, type_ in self._told:
-            for row in paged:
-                if row.incident_id == incident_id:
-                    self._notify(
-                        self._incidents[incident_id],
-                        user_id=row.user_id,
-                        contact_method_id=row.contact_method_id,
-                        channel=row.channel,
-                        type_=type_,
-                        reason=f"you were paged, and it is {type_.partition('.')[2]}",
-                        round=0,
-                        step=0,
-                        rule_id="told",
-                        due_at=self._now,
-                    )
-
-    def _save_notifications(self) -> None:
-        if older := sorted(self._cancelled - self._new_incidents):
-            self._connection.execute(
-                update(notifications)
-                .where(
-                    notifications.c.incident_id.in_(older),
-                    notifications.c.type == MessageType.PAGE.value,
-                    notifications.c.state == NotificationState.PENDING.value,
-                )
-                .values(state=NotificationState.CANCELLED.value)
-            )
-        # Told twice of the same thing (acknowledged again by another): once is enough.
-        insert_many(
-            self._connection,
-            notifications,
-            self._pages,
-            "(incident_id, type, cycle, round, step, contact_method_id, rule_id) DO NOTHING",
-        )
+        self._ledger.save(self._connection, self._now)
 
 
 _FOLLOW: dict[type, Callable[..., None]] = {
@@ -439,6 +386,14 @@ _FOLLOW: dict[type, Callable[..., None]] = {
     fx.Resolve: Casebook._close,
     fx.Reopen: Casebook._reopen,
     fx.TakeStep: Casebook._step,
+    fx.TakeTurn: Casebook._turn,
+    fx.Resume: Casebook._restart,
+    fx.MergeInto: Casebook._merge,
+    fx.LoseAlert: Casebook._lose,
+    fx.AddResponder: Casebook._responder,
+    fx.RaiseAt: Casebook._raise_at,
+    fx.Suppress: Casebook._suppress,
+    fx.Unsuppress: Casebook._unsuppress,
     fx.Page: Casebook._page,
     fx.CancelPages: Casebook._cancel,
     fx.Tell: Casebook._tell,
@@ -452,6 +407,15 @@ _ENTRY: dict[type, TimelineKind] = {
     fx.Count: TimelineKind.REPEATED,
     fx.Raise: TimelineKind.RAISED,
     fx.Acknowledge: TimelineKind.ACKNOWLEDGED,
+    fx.Answer: TimelineKind.ACKNOWLEDGED,
+    fx.Excuse: TimelineKind.NOTE,
+    fx.RaiseUrgency: TimelineKind.RAISED,
+    fx.Suppress: TimelineKind.SUPPRESSED,
+    fx.Unsuppress: TimelineKind.WOKE,
+    fx.MergeInto: TimelineKind.MERGED,
+    fx.TakeAlerts: TimelineKind.MERGED,
+    fx.LoseAlert: TimelineKind.UNMERGED,
+    fx.AddResponder: TimelineKind.REASSIGNED,
     fx.Resolve: TimelineKind.RESOLVED,
     fx.Snooze: TimelineKind.SNOOZED,
     fx.Reopen: TimelineKind.REOPENED,

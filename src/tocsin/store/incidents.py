@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, or_, select
 
+from tocsin.core.incident import Leaver
 from tocsin.core.model import (
     Alert,
     Escalation,
@@ -20,7 +22,14 @@ from tocsin.core.model import (
     Urgency,
 )
 from tocsin.store.db import insert_many
-from tocsin.store.tables import incidents, timeline
+from tocsin.store.tables import (
+    escalation_policies,
+    incident_assignees,
+    incidents,
+    services,
+    timeline,
+    users,
+)
 
 
 def entry(
@@ -90,14 +99,22 @@ _PLAIN = (
     "triggered_at",
     "acknowledged_at",
     "acknowledged_by",
+    "acknowledged_by_id",
     "resolved_at",
     "snoozed_until",
     "suppressed_until",
+    "suppressed_by_id",
+    "merged_into_id",
+    "alert_count",
 )
+
+#: The lists of people in an escalation.
+_PEOPLE = ("also", "awaiting", "answered")
 
 
 def incident_of(row: RowMapping) -> Incident:
     """Read an incident from its row."""
+    people = row["escalation_people"] or {}
     return Incident(
         number=row["number"],
         status=IncidentStatus(row["status"]),
@@ -112,6 +129,8 @@ def incident_of(row: RowMapping) -> Incident:
             state=EscalationState(row["escalation_state"]),
             cycle=row["escalation_cycle"],
             has_reached=row["escalation_has_reached"],
+            step_id=row["escalation_step_id"],
+            **{name: tuple(people.get(name, ())) for name in _PEOPLE},
         ),
         **{name: row[name] for name in _PLAIN},
     )
@@ -120,6 +139,7 @@ def incident_of(row: RowMapping) -> Incident:
 def incident_row(incident: Incident) -> dict[str, Any]:
     """Write an incident as its row; the number is the database's to give."""
     stand = incident.escalation
+    people = {name: list(getattr(stand, name)) for name in _PEOPLE if getattr(stand, name)}
     return {name: getattr(incident, name) for name in _PLAIN} | {
         "status": incident.status.value,
         "severity": incident.severity.value,
@@ -132,6 +152,8 @@ def incident_row(incident: Incident) -> dict[str, Any]:
         "escalation_state": stand.state.value,
         "escalation_cycle": stand.cycle,
         "escalation_has_reached": stand.has_reached,
+        "escalation_step_id": stand.step_id,
+        "escalation_people": people or None,
     }
 
 
@@ -144,3 +166,88 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Incident]:
 def add_entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Append to timelines."""
     insert_many(connection, timeline, rows)
+
+
+def with_another_policy(connection: Connection) -> list[str]:
+    """Return triggered incidents that a change of policies, schedules or people may concern.
+
+    Another policy than the one they went by is in force, or their escalation had ended and there
+    may be somebody to page at last.
+    """
+    given, own = escalation_policies.alias(), escalation_policies.alias()
+    columns = incidents.c
+    in_force = func.coalesce(users.c.id, given.c.id, own.c.id, "")
+    ended = (EscalationState.EXHAUSTED.value, EscalationState.NOBODY_NOTIFIED.value)
+    query = (
+        select(columns.id)
+        .outerjoin(
+            users, and_(users.c.id == columns.assigned_user_id, users.c.deleted_at.is_(None))
+        )
+        .outerjoin(
+            given, and_(given.c.id == columns.assigned_policy_id, given.c.deleted_at.is_(None))
+        )
+        .outerjoin(services, services.c.id == columns.service_id)
+        .outerjoin(
+            own, and_(own.c.id == services.c.escalation_policy_id, own.c.deleted_at.is_(None))
+        )
+        .where(
+            columns.status == IncidentStatus.TRIGGERED.value,
+            columns.suppressed_until.is_(None),
+            or_(
+                columns.escalation_state.in_(ended),
+                and_(
+                    columns.escalation_policy_id.is_not(None),
+                    columns.escalation_policy_id != in_force,
+                ),
+            ),
+        )
+        .order_by(columns.number)
+    )
+    return list(connection.scalars(query))
+
+
+def suppressed(connection: Connection) -> list[str]:
+    """Return the open incidents that a maintenance window keeps from paging."""
+    columns = incidents.c
+    query = select(columns.id).where(
+        columns.status != IncidentStatus.RESOLVED.value, columns.suppressed_until.is_not(None)
+    )
+    return list(connection.scalars(query))
+
+
+def leavers(connection: Connection) -> dict[str, list[Leaver]]:
+    """Return the open incidents of people who were removed, and who they are."""
+    others, mine = incident_assignees.alias(), incident_assignees.c
+    living = users.alias()
+    others_have_it = exists().where(
+        others.c.incident_id == mine.incident_id,
+        others.c.user_id == living.c.id,
+        living.c.deleted_at.is_(None),
+    )
+    query = (
+        select(mine.incident_id, users.c.id, users.c.name, others_have_it.label("others"))
+        .join(users, and_(users.c.id == mine.user_id, users.c.deleted_at.is_not(None)))
+        .join(
+            incidents,
+            and_(
+                incidents.c.id == mine.incident_id,
+                incidents.c.status != IncidentStatus.RESOLVED.value,
+            ),
+        )
+        .order_by(incidents.c.number, users.c.id)
+    )
+    found: dict[str, list[Leaver]] = defaultdict(list)
+    for id_, user_id, name, has_others in connection.execute(query):
+        found[id_].append(Leaver(user_id=user_id, name=name, others_have_it=bool(has_others)))
+    return found
+
+
+def drop_leavers(connection: Connection, found: Mapping[str, Iterable[Leaver]]) -> None:
+    """Let incidents be no longer those people's."""
+    for id_, people in found.items():
+        connection.execute(
+            delete(incident_assignees).where(
+                incident_assignees.c.incident_id == id_,
+                incident_assignees.c.user_id.in_([who.user_id for who in people]),
+            )
+        )

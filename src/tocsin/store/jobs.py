@@ -25,6 +25,9 @@ class Kind(StrEnum):
     ESCALATE = "escalate"
     WAKE = "wake"
     RESOLVE = "resolve"
+    RAISE = "raise"
+    RELEASE = "release"
+    RECONSIDER = "reconsider"
     NOTIFY = "notify"
     SWEEP = "sweep"
     #: To a schedule: tell whose time on call begins and ends.

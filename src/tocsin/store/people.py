@@ -33,7 +33,7 @@ def disable_contact_method(connection: Connection, id_: str, at: datetime, reaso
         .where(contact_methods.c.id == id_)
         .values(disabled_at=at, disabled_reason=reason[:500])
     )
-    plans.bump(connection)
+    plans.changed(connection, at)
 
 
 def create_api_key(

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, select, update
@@ -36,7 +36,9 @@ from tocsin.core.plans import (
     Team,
     User,
 )
+from tocsin.store import jobs
 from tocsin.store.db import Database
+from tocsin.store.jobs import Kind
 from tocsin.store.schedules import load_schedules, restriction_of
 from tocsin.store.tables import (
     absences,
@@ -59,9 +61,10 @@ def revision(connection: Connection) -> int:
     return connection.scalar(select(installation.c.revision)) or 0
 
 
-def bump(connection: Connection) -> None:
-    """Count a change of configuration: every cache will see it."""
+def changed(connection: Connection, now: datetime) -> None:
+    """Note a change of configuration: every cache sees it, and open incidents follow it."""
     connection.execute(update(installation).values(revision=installation.c.revision + 1))
+    jobs.put(connection, [(Kind.RECONSIDER, "all", now)])
 
 
 class PlansCache:

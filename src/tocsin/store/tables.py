@@ -525,6 +525,7 @@ incidents = Table(
     Column("suppressed_until", Instant),
     Column("suppressed_by_id", String(40)),
     Column("merged_into_id", String(40)),
+    Column("alert_count", Integer, nullable=False, server_default="1"),
     Index("ix_incidents_status_number", "status", "number"),
     Index("ix_incidents_service_id_number", "service_id", "number"),
     sqlite_autoincrement=True,

@@ -102,6 +102,8 @@ class IncidentView(msgspec.Struct, frozen=True):
     resolved_at: datetime | None
     snoozed_until: datetime | None
     suppressed_until: datetime | None
+    #: The number of the incident that has its alerts now.
+    merged_into: int | None
     is_test: bool
 
 
@@ -244,6 +246,12 @@ def incident_id(connection: Connection, reference: str) -> str | None:
     return found
 
 
+def assignee_ids(connection: Connection, id_: str) -> frozenset[str]:
+    """Return who has an incident."""
+    mine = incident_assignees.c
+    return frozenset(connection.scalars(select(mine.user_id).where(mine.incident_id == id_)))
+
+
 def incident_page(
     connection: Connection, plans: Plans, wanted: Filter, assignee_id: str | None = None
 ) -> Page[IncidentView]:
@@ -279,7 +287,14 @@ def incident_views(
 ) -> list[IncidentView]:
     """Show incidents, with who has each."""
     people = _assignees(connection, plans, [incident.id for incident in found])
-    return [_incident_view(incident, plans, people[incident.id]) for incident in found]
+    merged = {one.merged_into_id for one in found if one.merged_into_id}
+    into = {one.id: one.number for one in load(connection, merged).values()} if merged else {}
+    return [
+        _incident_view(
+            incident, plans, people[incident.id], into.get(incident.merged_into_id or "")
+        )
+        for incident in found
+    ]
 
 
 def incident_view(connection: Connection, plans: Plans, id_: str) -> IncidentView:
@@ -327,7 +342,9 @@ def _person(plans: Plans, user_id: str) -> PersonView | None:
     return PersonView(email=user.email, name=user.name) if user else None
 
 
-def _incident_view(incident: Incident, plans: Plans, people: Iterable[PersonView]) -> IncidentView:
+def _incident_view(
+    incident: Incident, plans: Plans, people: Iterable[PersonView], merged_into: int | None
+) -> IncidentView:
     stand = incident.escalation
     policy = policy_of(incident, plans)
     service = plans.services.get(incident.service_id)
@@ -361,6 +378,7 @@ def _incident_view(incident: Incident, plans: Plans, people: Iterable[PersonView
         resolved_at=incident.resolved_at,
         snoozed_until=incident.snoozed_until,
         suppressed_until=incident.suppressed_until,
+        merged_into=merged_into,
         is_test=incident.is_test,
     )
 

@@ -38,6 +38,7 @@ from tocsin.store.views import (
 )
 from tocsin.web import me, schemas
 from tocsin.web.auth import actor_of, guard
+from tocsin.web.explain import get_explanation
 from tocsin.web.problems import Wrong
 from tocsin.work import respond
 from tocsin.work.manage import Office, service_named
@@ -260,6 +261,52 @@ class IncidentController(Controller):
         """Say how much it matters."""
         return _act(request, state, reference, lambda by: respond.prioritise(by, data.priority))
 
+    @post("/{reference:str}/merge", opt={"action": Action.RESPOND}, sync_to_thread=True,
+          status_code=200)  # fmt: skip
+    def merge(
+        self,
+        request: Request[Any, Any, State],
+        state: State,
+        reference: FromPath[str],
+        data: JSONBody[schemas.Merge],
+    ) -> IncidentView:
+        """End it, and give its alerts to another incident, which ends with the last of them."""
+        return _done(
+            request, state, lambda desk, by, now: desk.merge(reference, str(data.into), by, now)
+        )
+
+    @post("/{reference:str}/unmerge", opt={"action": Action.RESPOND}, sync_to_thread=True,
+          status_code=200)  # fmt: skip
+    def unmerge(
+        self,
+        request: Request[Any, Any, State],
+        state: State,
+        reference: FromPath[str],
+        data: JSONBody[schemas.Unmerge],
+    ) -> IncidentView:
+        """Let an alert go its own way; the answer is its own incident, or, if it is over, this."""
+        return _done(
+            request, state, lambda desk, by, now: desk.unmerge(reference, data.alert, by, now)
+        )
+
+    @post("/{reference:str}/responders", opt={"action": Action.RESPOND}, sync_to_thread=True,
+          status_code=200)  # fmt: skip
+    def add_responder(
+        self,
+        request: Request[Any, Any, State],
+        state: State,
+        reference: FromPath[str],
+        data: JSONBody[schemas.AddResponder],
+    ) -> IncidentView:
+        """Page one more person, whatever the state of the incident, besides those who have it."""
+        plans = _back(state).desk.plans.refresh()
+        user = next((one for one in plans.users.values() if one.email == data.user), None)
+        if user is None:
+            raise Wrong(f"there is no user {data.user!r}")
+        return _done(
+            request, state, lambda desk, by, now: desk.add_responder(reference, user.id, by, now)
+        )
+
 
 def _ids(things: Any, names: str | None) -> tuple[str, ...]:
     """Return the ids of things by name or id; a name of nothing matches nothing."""
@@ -288,9 +335,15 @@ def _act(
     reference: str,
     action: Callable[[Actor], respond.Decide],
 ) -> IncidentView:
+    return _done(request, state, lambda desk, by, now: desk.act(reference, action(by), now))
+
+
+def _done(
+    request: Request[Any, Any, State], state: State, work: Callable[[Desk, Actor, datetime], str]
+) -> IncidentView:
     back = _back(state)
     by = _actor(request, back.desk.plans.refresh(at_most_every=1.0))
-    id_ = back.desk.act(reference, action(by), back.clock())
+    id_ = work(back.desk, by, back.clock())
     back.wake()
     return _shown(back, id_)
 
@@ -401,6 +454,7 @@ def build_router() -> Router:
             list_notifications,
             get_me,
             *me.HANDLERS,
+            get_explanation,
         ],
         security=[{"apiKey": []}],
     )

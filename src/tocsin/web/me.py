@@ -242,7 +242,7 @@ class MyNotices(Controller):
     ) -> HandoffNotices:
         """Be told, or not, when your time on call begins and ends."""
         here, me = _contacts(state), _me(request)
-        here.set_handoff_notices(me, wanted=data.enabled)
+        here.set_handoff_notices(me, state.back.clock(), wanted=data.enabled)
         return HandoffNotices(enabled=here.user(me).handoff_notices)
 
 

@@ -51,6 +51,24 @@ class NoteText(_In, kw_only=True):
     text: str
 
 
+class Merge(_In, kw_only=True):
+    """The incident that gets the alerts: its id or number."""
+
+    into: str | int
+
+
+class Unmerge(_In, kw_only=True):
+    """The alert that leaves: its id or dedup key."""
+
+    alert: str
+
+
+class AddResponder(_In, kw_only=True):
+    """One more person, by e-mail address."""
+
+    user: str
+
+
 class SetPriority(_In, kw_only=True):
     """A priority, or null for none."""
 

@@ -23,7 +23,7 @@ from tocsin.core.plans import (
 from tocsin.core.times import parse_span
 from tocsin.store import setup
 from tocsin.store.db import Database, new_id
-from tocsin.store.plans import PlansCache, bump, load, steps_document
+from tocsin.store.plans import PlansCache, changed, load, steps_document
 from tocsin.store.schedules import layer_document, set_overrides
 from tocsin.store.tables import (
     escalation_policies,
@@ -100,7 +100,7 @@ class Configurator:
             changes = tuple(_changes(now_file, wanted))
             if changes and not dry_run:
                 _Writer(connection, plans, self._vault, now).write(wanted, changes)
-                bump(connection)
+                changed(connection, now)
             return Applied(changes=changes)
 
         if dry_run:

@@ -22,7 +22,7 @@ from tocsin.core.plans import ContactMethod, User
 from tocsin.core.text import clean
 from tocsin.store import contacts, notifications, setup
 from tocsin.store.db import Database
-from tocsin.store.plans import PlansCache, bump
+from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
 from tocsin.work.respond import NotFound
 
@@ -93,7 +93,7 @@ class Contacts:
             }
             return contacts.add(connection, user.id, values, now)
 
-        id_ = self._change(user_id, work)
+        id_ = self._change(user_id, work, now)
         return self.method(user_id, id_), secret
 
     def remove(self, user_id: str, id_: str, now: datetime) -> None:
@@ -104,7 +104,7 @@ class Contacts:
             contacts.remove(connection, id_, now)
             notifications.cancel_messages(connection, id_)
 
-        self._change(user_id, work)
+        self._change(user_id, work, now)
 
     def send_code(self, user_id: str, id_: str, now: datetime) -> datetime:
         """Let a new code go there; return until when it is good. Raises Limited.
@@ -150,7 +150,7 @@ class Contacts:
             if not hmac.compare_digest(known.code.encode(), code.strip().encode()[:100]):
                 return limits.TRIES - known.wrong_count
             contacts.mark_verified(connection, id_, now)
-            bump(connection)
+            changed(connection, now)
             return None
 
         left = self.database.run(work)
@@ -191,15 +191,16 @@ class Contacts:
             ]
             setup.set_rules(connection, user.id, rows, now)
 
-        self._change(user_id, work)
+        self._change(user_id, work, now)
 
-    def set_handoff_notices(self, user_id: str, *, wanted: bool) -> None:
+    def set_handoff_notices(self, user_id: str, now: datetime, *, wanted: bool) -> None:
         """Let a person be told, or not, when their time on call begins and ends."""
         self._change(
             user_id,
             lambda connection, user: contacts.set_handoff_notices(
                 connection, user.id, wanted=wanted
             ),
+            now,
         )
 
     def user(self, user_id: str) -> User:
@@ -217,13 +218,13 @@ class Contacts:
             raise NotFound("there is no such person any more")
         return user
 
-    def _change(self, user_id: str, work: Callable[[Connection, User], T]) -> T:
+    def _change(self, user_id: str, work: Callable[[Connection, User], T], now: datetime) -> T:
         """Change the configuration, one at a time; every cache will see it."""
 
         def locked(connection: Connection) -> T:
             setup.lock(connection)
             done = work(connection, self._user(connection, user_id))
-            bump(connection)
+            changed(connection, now)
             return done
 
         return self.database.run(locked)

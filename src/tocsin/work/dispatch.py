@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from tocsin.channels.base import ChannelKind
+from tocsin.core.incident import HELP_STEP
 from tocsin.core.model import Incident, MessageType, NotificationState, Urgency
 from tocsin.core.plans import ContactMethod, Plans
 from tocsin.core.throttle import Hold, Lane, Waiting, decide, throttle_of
@@ -108,11 +109,16 @@ class Dispatcher:
 
     def _is_bundled(self, one: Notification) -> bool:
         kind = self._kinds.get(self._methods[one.contact_method_id].channel)
-        return kind is not None and kind.is_bundled and one.service_id is not None
+        if kind is None or not kind.is_bundled:
+            return False
+        # Whom somebody asks for help by name is told at once, and what for.
+        return one.service_id is not None and one.step != HELP_STEP
 
     def _needs_somebody(self, one: Notification) -> bool:
         incident = self._found.incidents.get(one.incident_id or "")
-        return incident is not None and is_pageable(incident.status)
+        if incident is None:
+            return False
+        return incident.is_open if one.step == HELP_STEP else is_pageable(incident.status)
 
     def _go(
         self, one: Notification, along: Iterable[Notification] = (), *, is_bundle: bool = False
@@ -144,10 +150,11 @@ class Dispatcher:
         # What is new was read again, under a lock: if it is not there any more, somebody had it.
         together: dict[tuple[str | None, str], dict[str, Notification]] = defaultdict(dict)
         for one in (*(page for page in pages if page.attempts), *untried):
-            together[one.incident_id, one.contact_method_id][one.id] = one
+            if self._needs_somebody(one):
+                together[one.incident_id, one.contact_method_id][one.id] = one
         for group in together.values():
             mine = [one for one in group.values() if one.id in self._jobs]
-            if mine and self._needs_somebody(mine[0]):
+            if mine:
                 lead = min(mine, key=lambda one: (not one.attempts, one.due_at, one.id))
                 self._go(lead, (one for one in group.values() if one.id != lead.id))
 
@@ -176,7 +183,11 @@ class Dispatcher:
     ) -> None:
         method_id, service_id = key
         trying = {page.notification.id for page in pages if self._is_under_way(page)}
-        others = [page for page in pages if page.notification.id not in trying]
+        others = [
+            page
+            for page in pages
+            if page.notification.id not in trying and page.notification.step != HELP_STEP
+        ]
         for page in others:
             if page.notification.bundled_into_id in trying:
                 self._found.held[page.notification.id] = self._now + self._lease

@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
-from tocsin.core.escalation import look
-from tocsin.core.incident import resolve, wake
+from tocsin.core.escalation import Turns, look
+from tocsin.core.incident import leave, raise_urgency, release, resolve, wake
 from tocsin.core.model import (
     TOCSIN,
     Incident,
@@ -18,32 +18,35 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.retry import MAX_JOB_ATTEMPTS, backoff
-from tocsin.store import jobs
+from tocsin.store import incidents, jobs
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.jobs import Job, Kind
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
-
-def _look(incident: Incident, plans: Plans, now: datetime) -> Sequence[fx.Effect]:
-    return look(incident, plans, now)
-
-
-def _wake(incident: Incident, _plans: Plans, _now: datetime) -> Sequence[fx.Effect]:
-    return wake(incident)
+#: Given an incident as it is, and whose turn it is, what a job asks for.
+Ask = Callable[[Incident, Plans, datetime, Turns], Sequence[fx.Effect]]
 
 
-def _resolve(incident: Incident, _plans: Plans, _now: datetime) -> Sequence[fx.Effect]:
+def _resolve(
+    incident: Incident, _plans: Plans, _now: datetime, _turns: Turns
+) -> Sequence[fx.Effect]:
     text = "Sentry's test is over" if incident.is_test else "resolved by itself after its time"
     return resolve(incident, TOCSIN, text)
 
 
 #: What each kind of job about an incident asks the core.
-ASK: dict[Kind, Callable[[Incident, Plans, datetime], Sequence[fx.Effect]]] = {
-    Kind.ESCALATE: _look,
-    Kind.WAKE: _wake,
+ASK: dict[Kind, Ask] = {
+    Kind.ESCALATE: look,
+    Kind.WAKE: lambda incident, _plans, _now, _turns: wake(incident),
     Kind.RESOLVE: _resolve,
+    Kind.RAISE: lambda incident, plans, now, _turns: raise_urgency(
+        incident, plans.services.get(incident.service_id), now
+    ),
+    Kind.RELEASE: lambda incident, plans, now, _turns: release(
+        incident, plans.maintenance_windows, now
+    ),
 }
 
 
@@ -79,15 +82,46 @@ class Clockwork:
         # Whoever holds an incident now (a person who acknowledges) may be waiting for our jobs:
         # we never wait for theirs, and come back.
         book.load_incidents((job.subject_id for job in taken), skip_locked=True)
+        if kind is Kind.ESCALATE:
+            book.load_turns()
         free = [job for job in taken if book.incident(job.subject_id) is not None]
         # Before the effects: those may put a job of the same key anew.
         jobs.finish(connection, free)
         for job in free:
             incident = book.incident(job.subject_id)
             assert incident is not None
-            book.apply(ASK[kind](incident, plans, now), incident_id=incident.id)
+            book.apply(ASK[kind](incident, plans, now, book.turns), incident_id=incident.id)
         book.save()
         return len(free)
+
+    def reconsider(self, now: datetime) -> int:
+        """Look again at open incidents that a change of configuration concerns.
+
+        Another policy is in force, people left, there may be somebody to page at last, or a
+        maintenance window ends at another time.
+        """
+
+        def work(connection: Connection) -> int:
+            taken = jobs.take(connection, Kind.RECONSIDER, now, 1)
+            if not taken:
+                return 0
+            jobs.finish(connection, taken)
+            concerned = incidents.with_another_policy(connection)
+            leavers = incidents.leavers(connection)
+            book = Casebook(connection, self._plans.current(connection), now)
+            book.load_incidents(leavers)
+            for id_, people in leavers.items():
+                for who in people:
+                    if incident := book.incident(id_):
+                        book.apply(leave(incident, who, now), incident_id=id_)
+            book.save()
+            incidents.drop_leavers(connection, leavers)
+            suppressed = incidents.suppressed(connection)
+            jobs.put(connection, [(Kind.ESCALATE, id_, now) for id_ in concerned])
+            jobs.put(connection, [(Kind.RELEASE, id_, now) for id_ in suppressed])
+            return 1
+
+        return self._database.run(work)
 
     def _fail(self, job: Job, now: datetime, error: Exception) -> None:
         def note(connection: Connection) -> None:

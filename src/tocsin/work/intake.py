@@ -23,11 +23,12 @@ from tocsin.core.plans import (
     Plans,
     Service,
 )
-from tocsin.core.triage import Decision, route, triage
+from tocsin.core.triage import Case, Decision, route, triage
 from tocsin.store import inbox
-from tocsin.store.casebook import AlertKey, Casebook
+from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.inbox import Delivery, Fate
+from tocsin.store.ledger import AlertKey
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
@@ -174,7 +175,17 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
     if incident is not None and incident.is_open:
         service_id = incident.service_id
     service: Service = plans.services[service_id]
-    decision = triage(signal, alert, incident, service, now)
+    decision = triage(
+        Case(
+            signal=signal,
+            alert=alert,
+            incident=incident,
+            service=service,
+            now=now,
+            windows=plans.maintenance_windows,
+            others_fire=book.others_fire(incident, alert),
+        )
+    )
     incident_id = book.apply(
         decision.effects,
         alert_key=key,

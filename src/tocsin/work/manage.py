@@ -20,7 +20,7 @@ from tocsin.store import inbox, people, setup
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival
 from tocsin.store.people import ApiKey
-from tocsin.store.plans import PlansCache, bump, load
+from tocsin.store.plans import PlansCache, changed, load
 from tocsin.store.tables import integrations
 from tocsin.store.vault import Vault, new_key
 
@@ -90,7 +90,7 @@ class Office:
                 },
                 now,
             )
-            bump(connection)
+            changed(connection, now)
 
     def replay(self, delivery_id: str, now: datetime) -> str | None:
         """Feed a stored delivery in again; return the new one, None if there is no such."""

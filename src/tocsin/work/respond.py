@@ -10,21 +10,22 @@ from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
 from tocsin.core import incident as rules
+from tocsin.core.escalation import has_next, policy_of
 from tocsin.core.model import (
     Actor,
-    EscalationState,
     Incident,
-    IncidentStatus,
     Priority,
     Severity,
     Signal,
+    Urgency,
     Verb,
 )
-from tocsin.core.notify import urgency
+from tocsin.core.notify import raise_later, reach, urgency
 from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.text import clean
+from tocsin.core.triage import suppress, suppressing
 from tocsin.store import views
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
@@ -56,15 +57,71 @@ class Desk:
         """
 
         def work(connection: Connection) -> str:
-            id_ = views.incident_id(connection, reference)
-            if id_ is None:
-                raise NotFound(f"there is no incident {reference}")
+            id_ = _found(connection, reference)
             plans = self.plans.current(connection)
             book = Casebook(connection, plans, now)
             book.load_incidents([id_])
-            incident = book.incident(id_)
-            assert incident is not None
-            book.apply(decide(incident, plans, now), incident_id=id_)
+            book.apply(decide(_loaded(book, id_), plans, now), incident_id=id_)
+            book.save()
+            return id_
+
+        return self.database.run(work)
+
+    def merge(self, reference: str, into: str, by: Actor, now: datetime) -> str:
+        """Give the alerts of an incident to another; return the id of that which ends.
+
+        Raises NotFound, and Refused where one of them is resolved.
+        """
+
+        def work(connection: Connection) -> str:
+            ids = [_found(connection, one) for one in (reference, into)]
+            book = Casebook(connection, self.plans.current(connection), now)
+            book.load_incidents(ids)
+            book.load_alerts_of(ids)
+            source, target = (_loaded(book, id_) for id_ in ids)
+            gone, taken = rules.merge(source, target, by)
+            book.apply(taken, incident_id=target.id)
+            book.apply(gone, incident_id=source.id)
+            book.save()
+            return source.id
+
+        return self.database.run(work)
+
+    def unmerge(self, reference: str, alert: str, by: Actor, now: datetime) -> str:
+        """Let an alert (by id or dedup key) leave an incident; return the id of its own.
+
+        Where the alert is over, it only leaves, and the incident it left is returned.
+        Raises NotFound, and Refused where it is the only one.
+        """
+
+        def work(connection: Connection) -> str:
+            plans = self.plans.current(connection)
+            id_ = _found(connection, reference)
+            book = Casebook(connection, plans, now)
+            book.load_incidents([id_])
+            book.load_alerts_of([id_])
+            own = _unmerge(book, plans, _loaded(book, id_), alert, by, now)
+            book.save()
+            return own
+
+        return self.database.run(work)
+
+    def add_responder(self, reference: str, user_id: str, by: Actor, now: datetime) -> str:
+        """Page one more person, besides those who have it; return the incident's id.
+
+        Raises NotFound, and Refused where it is resolved or they cannot be reached.
+        """
+
+        def work(connection: Connection) -> str:
+            plans = self.plans.current(connection)
+            id_ = _found(connection, reference)
+            book = Casebook(connection, plans, now)
+            book.load_incidents([id_])
+            has_it = user_id in views.assignee_ids(connection, id_)
+            person = reach(plans.users[user_id], Urgency.HIGH)
+            incident = _loaded(book, id_)
+            effects = rules.add_responder(incident, person, by, now, has_it=has_it)
+            book.apply(effects, incident_id=id_)
             book.save()
             return id_
 
@@ -79,7 +136,7 @@ class Desk:
         by: Actor,
         now: datetime,
     ) -> str:
-        """Open an incident by hand; return its id."""
+        """Open an incident by hand; return its id. A maintenance window keeps it quiet too."""
         signal = Signal(
             resource="manual",
             action=None,
@@ -99,11 +156,14 @@ class Desk:
                     by=by,
                     signal=signal,
                     service_id=service_id,
-                    urgency=urgency(service, severity, None),
+                    urgency=urgency(service, severity, None, now),
                     previous_incident_id=None,
                 ),
                 fx.LookAgainAt(at=now),
+                *raise_later(service, severity, None, now),
             ]
+            if window := suppressing(plans.maintenance_windows, service_id, signal, now):
+                opened.append(suppress(window))
             if details:
                 opened.append(fx.Note(text=clean(details, NOTE_LENGTH), by=by))
             if service.auto_resolve_after:
@@ -115,6 +175,38 @@ class Desk:
             return id_
 
         return self.database.run(work)
+
+
+def _found(connection: Connection, reference: str) -> str:
+    id_ = views.incident_id(connection, reference)
+    if id_ is None:
+        raise NotFound(f"there is no incident {reference}")
+    return id_
+
+
+def _loaded(book: Casebook, id_: str) -> Incident:
+    incident = book.incident(id_)
+    assert incident is not None
+    return incident
+
+
+def _unmerge(
+    book: Casebook, plans: Plans, incident: Incident, reference: str, by: Actor, now: datetime
+) -> str:
+    mine = book.alerts_of(incident.id)
+    alert = next((one for one in mine if reference in (one.id, one.dedup_key)), None)
+    if alert is None:
+        raise NotFound(f"incident {incident.number} has no alert {reference}")
+    _must_be_open(incident, "taken apart")
+    if len(mine) < 2:
+        raise rules.Refused(f"{reference} is the only alert of incident {incident.number}")
+    own, effects = rules.unmerge(alert, mine, plans.services[alert.service_id], by, now)
+    book.apply(effects, incident_id=incident.id)
+    if not own:
+        return incident.id
+    opened = book.apply(own, alert_key=(alert.integration_id, alert.dedup_key))
+    assert opened is not None
+    return opened
 
 
 def acknowledge(by: Actor) -> Decide:
@@ -141,8 +233,8 @@ def note(by: Actor, text: str) -> Decide:
 
 def prioritise(by: Actor, priority: Priority | None) -> Decide:
     """Say how much it matters."""
-    return lambda incident, plans, _now: rules.set_priority(
-        incident, by, priority, plans.services.get(incident.service_id)
+    return lambda incident, plans, now: rules.set_priority(
+        incident, by, priority, plans.services.get(incident.service_id), now
     )
 
 
@@ -168,7 +260,7 @@ def escalate(by: Actor, step: int | None, round_: int | None) -> Decide:
     ``step`` and ``round_`` name the step the person saw: a second press does not skip one.
     """
 
-    def decide(incident: Incident, _plans: Plans, now: datetime) -> Sequence[fx.Effect]:
+    def decide(incident: Incident, plans: Plans, _now: datetime) -> Sequence[fx.Effect]:
         _must_be_open(incident, "escalated")
         stand = incident.escalation
         if step not in (None, stand.step) or round_ not in (None, stand.round):
@@ -176,11 +268,11 @@ def escalate(by: Actor, step: int | None, round_: int | None) -> Decide:
                 f"step {step} is no longer the current one; it is step {stand.step}"
                 f" of round {stand.round}"
             )
-        said = fx.Note(text="escalated by hand", by=by)
-        running = incident.status is IncidentStatus.TRIGGERED
-        if running and stand.state is EscalationState.RUNNING:
-            return (said, fx.LookAgainAt(at=now))
-        return (said, fx.Restart())
+        said: list[fx.Effect] = [fx.Note(text="escalated by hand", by=by)]
+        if incident.suppressed_until is not None:
+            said.append(fx.Unsuppress(text="maintenance no longer keeps it quiet", by=by))
+        goes_on = has_next(incident, policy_of(incident, plans))
+        return (*said, fx.WakeAt(at=None), fx.Resume() if goes_on else fx.Restart())
 
     return decide
 

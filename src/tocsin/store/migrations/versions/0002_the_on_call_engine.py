@@ -183,6 +183,9 @@ def upgrade() -> None:
     op.add_column("incidents", sa.Column("escalation_people", Document(), nullable=True))
     op.add_column("incidents", sa.Column("acknowledged_by_id", sa.String(length=40), nullable=True))
     op.add_column("incidents", sa.Column("suppressed_by_id", sa.String(length=40), nullable=True))
+    op.add_column(
+        "incidents", sa.Column("alert_count", sa.Integer(), server_default="1", nullable=False)
+    )
     op.add_column("incidents", sa.Column("merged_into_id", sa.String(length=40), nullable=True))
 
     op.add_column(
