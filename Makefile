@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench docs clean
+.PHONY: help venv demo test test-full check bench bench-full docs clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -21,8 +21,16 @@ check: venv ## Check format, lint, types, imports and sizes.
 	@out=$$(.venv/bin/lint-imports --no-cache) || { echo "$$out"; exit 1; }
 	@.venv/bin/python scripts/sizes.py
 
-bench: venv ## Measure durable intake beside the same server without storage.
+test-full: venv ## Run the long profiles: 10,000 generated schedules, 10,000 steps of the model (half an hour).
+	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest tests/core/test_schedule_oracle.py tests/scenarios/test_machine.py
+
+bench: venv ## Measure durable intake beside the same server without storage, and the on-call engine.
 	@.venv/bin/python -m benchmarks.intake
+	@.venv/bin/python -m benchmarks.oncall
+
+bench-full: venv ## The same at full size.
+	@BENCH_SECONDS=20 .venv/bin/python -m benchmarks.intake
+	@BENCH_FULL=1 .venv/bin/python -m benchmarks.oncall
 
 docs: venv ## Make the generated pages of docs/reference anew.
 	@.venv/bin/python scripts/docs.py

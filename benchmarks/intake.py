@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -91,17 +91,24 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, url: str | None, *options: str) -> Iterator[tuple[int, int]]:
+def serving(
+    folder: Path,
+    url: str | None,
+    *options: str,
+    configuration: str = CONFIGURATION,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, int]]:
     """Run a server; give its port and process id."""
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")} | {
         "TOCSIN_DATA_DIR": str(folder),
         "TOCSIN_LISTEN": f"127.0.0.1:{port}",
+        **(settings or {}),
     }
     if url is not None:
         environment["TOCSIN_DATABASE_URL"] = url
     config = folder / "tocsin.yaml"
-    config.write_text(CONFIGURATION)
+    config.write_text(configuration)
     apply = [sys.executable, "-m", "tocsin", "apply", str(config)]
     subprocess.run(apply, env=environment, check=True, capture_output=True)
     with (folder / "log").open("ab") as log:
@@ -189,7 +196,7 @@ def _row(
     requests: Path,
     seconds: int,
 ) -> Row:
-    database = _fresh(url) if url else None
+    database = fresh(url) if url else None
     with serving(folder, database, *options) as (port, pid):
         path = f"/in/{KEY}"
         load.run(port, path, requests, connections, 1)  # warm
@@ -200,7 +207,7 @@ def _row(
     return Row(storage, connections, result, cpu * 1000 / max(result.requests, 1))
 
 
-def _fresh(url: str) -> str:
+def fresh(url: str) -> str:
     """Make a database for one row; keys of the data folder differ from row to row."""
     from tests.conftest import url_of  # noqa: PLC0415
 

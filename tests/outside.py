@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import http.server
 import json
@@ -115,6 +116,69 @@ def telephones() -> Iterator[Telephones]:
     try:
         yield made
     finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass(slots=True)
+class Shelf:
+    """An HTTP server that gives documents, and remembers what it was asked."""
+
+    base: str
+    #: Path to document; each has an ETag. What is not here is 404.
+    documents: dict[str, bytes] = field(default_factory=dict)
+    #: Path to the headers of its answer, besides (or, with ``status``, instead of) its own.
+    answers: dict[str, tuple[int, Mapping[str, str]]] = field(default_factory=dict)
+    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    #: Paths of which only the first half comes; the rest when this is set.
+    halved: set[str] = field(default_factory=set)
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+
+@contextlib.contextmanager
+def shelf() -> Iterator[Shelf]:
+    """Run a server of documents on the loopback interface."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            made.asked.append((self.path, dict(self.headers.items())))
+            document = made.documents.get(path)
+            etag = f'"{hashlib.sha256(document or b"").hexdigest()[:16]}"'
+            status, headers = made.answers.get(path, (200, {}))
+            if document is None:
+                status, document = (404 if status == 200 else status), b"nothing here"
+            elif self.headers.get("If-None-Match") == etag:
+                status, document = 304, b""
+            self.send_response(status)
+            for name, value in {"ETag": etag, **headers}.items():
+                self.send_header(name, value)
+            if status != 304:
+                self.send_header("Content-Length", str(len(document)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                if path in made.halved:
+                    self.wfile.write(document[: len(document) // 2])
+                    self.wfile.flush()
+                    made.let_go.wait(PATIENCE)
+                    return
+                self.wfile.write(document)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Handler)
+    made = Shelf(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.let_go.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 
 from tests.builders import NOW
+from tocsin.calendars.reading import Event, read
 from tocsin.channels.base import REGISTRY, Channel, ChannelKind, Message
+from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.model import (
     Actor,
     Role,
@@ -137,6 +140,11 @@ class Recorder:
 _CHANNELS = (*REGISTRY, TEXTS.name)
 
 
+async def _expand(body: bytes, now: datetime) -> list[Event]:
+    """Read a calendar without a process for it."""
+    return read(body, now)
+
+
 class World:
     """One service, one clock."""
 
@@ -148,6 +156,8 @@ class World:
         self.plans = PlansCache(database, vault)
         self._heard: list[Heard] = []
         self.recorders = {name: Recorder(name, self._heard) for name in _CHANNELS}
+        #: Calendars by address; what is not here cannot be had.
+        self.calendars: dict[str, bytes] = {}
         self._runner = asyncio.Runner()
         self._web: Web
         self._worker: Worker
@@ -185,6 +195,8 @@ class World:
             public_url=BASE,
             retention=timedelta(days=90),
             clock=lambda: self.now,
+            fetch=self._fetch,
+            expand=_expand,
         )
         hints = WorkerHints(
             wake=lambda: None, wait_processed=self._process, ticked_at=lambda: self.now
@@ -198,9 +210,17 @@ class World:
             Metrics(),
             max_body=2 * 2**20,
             clock=lambda: self.now,
+            public_url=BASE,
         )
         transport = httpx2.ASGITransport(app=self._web)
         self._client = httpx2.AsyncClient(transport=transport, base_url=BASE)
+
+    async def _fetch(self, url: str, etag: str | None, _max_bytes: int) -> Fetched:
+        body = self.calendars.get(url)
+        if body is None:
+            raise Unfetched("HTTP 404")
+        made = hashlib.sha256(body).hexdigest()
+        return Fetched(body=None if made == etag else body, etag=made)
 
     async def _process(self, _seconds: float) -> None:
         await self._worker.run_due()

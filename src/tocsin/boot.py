@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TextIO
 
 import structlog
-from sqlalchemy import Connection
 
 from tocsin.config import BadSetting, Settings
 from tocsin.store import migrations
@@ -146,7 +145,7 @@ async def serve(
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
-        store.database.run(_arm)
+        _arm(store)
         worker = build_worker(
             store.database,
             store.plans,
@@ -157,6 +156,7 @@ async def serve(
             retention=settings.retention,
             clock=now,
             observe=metrics.attempted,
+            fetch=outside.fetch,
         )
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         if parts.web:
@@ -175,6 +175,7 @@ async def serve(
                 metrics,
                 max_body=settings.max_body,
                 clock=now,
+                public_url=settings.public_url,
             )
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready)
@@ -184,12 +185,12 @@ async def serve(
         await asyncio.gather(stop.wait(), *running)
 
 
-def _arm(connection: Connection) -> None:
-    """Let what recurs begin, in a database where it has not."""
+def _arm(store: Store) -> None:
+    """Let the recurring work be due, in a database where it is not."""
     from tocsin.work import sweep, watch  # noqa: PLC0415
 
-    sweep.arm(connection, now())
-    watch.arm(connection, now())
+    store.database.run(lambda connection: sweep.arm(connection, now()))
+    store.database.run(lambda connection: watch.arm(connection, now()))
 
 
 async def run(store: Store, parts: Parts) -> None:

@@ -16,7 +16,10 @@ from typing import TypeVar
 
 import structlog
 
+from tocsin.calendars.box import read_boxed
+from tocsin.calendars.reading import MAX_BYTES, Event, Unreadable
 from tocsin.channels.base import REGISTRY, Channel, ChannelKind
+from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.dialect import Dialect
 from tocsin.core.retry import Outcome, Report
 from tocsin.store import inbox, jobs
@@ -24,6 +27,7 @@ from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
+from tocsin.work.calendars import Errand, Librarian, Result
 from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
 from tocsin.work.escalate import ASK, Clockwork
 from tocsin.work.intake import Inbox
@@ -54,6 +58,16 @@ _SENDINGS = 200
 #: Attempts leased at once.
 _LEASED = 50
 
+#: Gets a document: its address, the ETag it had (None: get it whatever it is), the most bytes.
+#: Raises Unfetched.
+Fetch = Callable[[str, str | None, int], Awaitable[Fetched]]
+
+#: Works a calendar out as of a time. Raises Unreadable.
+Expand = Callable[[bytes, datetime], Awaitable[list[Event]]]
+
+#: Calendars worked out at once: each may take all the time and memory of its box.
+_READINGS = 1
+
 #: The pump that reads the inbox, beside those that do one kind of job.
 _INBOX = "inbox"
 
@@ -69,7 +83,10 @@ class Worker:
         outbox: Outbox,
         sweeper: Sweeper,
         watchman: Watchman,
+        librarian: Librarian,
         channels: Mapping[str, Channel],
+        fetch: Fetch,
+        expand: Expand,
         clock: Callable[[], datetime],
         observe: Callable[[Sent], None],
     ) -> None:
@@ -80,6 +97,10 @@ class Worker:
         self._outbox = outbox
         self._sweeper = sweeper
         self._watchman = watchman
+        self._librarian = librarian
+        self._fetch = fetch
+        self._expand = expand
+        self._reading = asyncio.Semaphore(_READINGS)
         self._channels = channels
         self._clock = clock
         self._observe = observe
@@ -120,6 +141,7 @@ class Worker:
             self._pump(Kind.RECONSIDER, self._reconsider),
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
+            self._pump(Kind.CALENDAR, self._read_calendars),
             self._record_forever(),
             self._pulse(),
         ]
@@ -225,6 +247,7 @@ class Worker:
         if done:
             self._due[Kind.ESCALATE].set()
             self._due[Kind.RELEASE].set()
+            self._due[Kind.CALENDAR].set()
         return done
 
     async def _begin_sendings(self) -> int:
@@ -273,6 +296,29 @@ class Worker:
         self._observe(sent)
         return sent
 
+    async def _read_calendars(self) -> int:
+        errands = await self._thread(self._librarian.begin, self._clock())
+        done = await asyncio.gather(*map(self._run_errand, errands))
+        await self._thread(self._librarian.finish, done, self._clock())
+        return len(errands)
+
+    async def _run_errand(self, errand: Errand) -> Result:
+        """Get a calendar and work it out, each in bounded time."""
+        events, etag, error = None, errand.etag, None
+        try:
+            fetched = await self._fetch(errand.url, errand.etag, MAX_BYTES)
+            if fetched.body is not None:
+                async with self._reading:
+                    events = await self._expand(fetched.body, self._clock())
+                etag = fetched.etag
+        except (Unfetched, Unreadable) as reason:
+            error = str(reason)
+        except Exception as reason:
+            log.exception("reading a calendar failed")
+            error = f"something went wrong here ({type(reason).__name__}); it is in the log"
+        log.info("calendar", events=None if events is None else len(events), error=error)
+        return Result(errand=errand, events=events, etag=etag, error=error)
+
     async def _record_forever(self) -> None:
         while True:
             await self._made_some.wait()
@@ -308,7 +354,9 @@ class Worker:
             done += sum(self._watchman.work(kind, now) for kind in KINDS)
             sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])
-            if not done and not sendings:
+            errands = self._librarian.begin(now)
+            self._librarian.finish([await self._run_errand(one) for one in errands], now)
+            if not done and not sendings and not errands:
                 return
 
 
@@ -316,6 +364,11 @@ def _line(error: Exception) -> str:
     """Name an error in one line; the rest of a driver's message may quote the data."""
     said = str(error).splitlines()
     return f"{type(error).__name__}: {said[0] if said else ''}"[:300]
+
+
+async def fetch_nothing(_url: str, _etag: str | None, _max_bytes: int) -> Fetched:
+    """Be the way out of a process that has none."""
+    raise Unfetched("this process gets nothing from outside")
 
 
 def build_worker(
@@ -330,6 +383,8 @@ def build_worker(
     retention: timedelta,
     clock: Callable[[], datetime],
     observe: Callable[[Sent], None] = lambda _sent: None,
+    fetch: Fetch = fetch_nothing,
+    expand: Expand = read_boxed,
 ) -> Worker:
     """Connect a worker's parts; ``kinds`` says how each channel is to be treated."""
     return Worker(
@@ -339,7 +394,10 @@ def build_worker(
         outbox=Outbox(database, plans, vault, public_url, kinds),
         sweeper=Sweeper(database, retention),
         watchman=Watchman(database, plans),
+        librarian=Librarian(database),
         channels=channels,
+        fetch=fetch,
+        expand=expand,
         clock=clock,
         observe=observe,
     )

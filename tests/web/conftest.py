@@ -24,6 +24,13 @@ users:
       - {{name: hook, channel: webhook, address: "{phones}/ann"}}
 teams:
   - {{name: payments, members: [ann@example.com]}}
+schedules:
+  - name: primary
+    time_zone: Europe/Berlin
+    layers:
+      - name: weekly
+        rotation: {{unit: week, start: "2026-01-05T09:00"}}
+        participants: [ann@example.com]
 escalation_policies:
   - name: default
     steps:

@@ -13,7 +13,8 @@ from tests.web.conftest import Served
 
 ROLES = ("viewer", "responder", "manager", "admin", "owner")
 
-#: Every operation, with the least role that may; ``{n}`` is an incident, ``{d}`` a delivery.
+#: Every operation, with the least role that may; ``{n}`` is an incident, ``{d}`` a delivery,
+#: ``{f}`` a calendar feed.
 OPERATIONS: list[tuple[str, str, Any, str]] = [
     ("GET", "/me", None, "viewer"),
     ("GET", "/incidents", None, "viewer"),
@@ -30,6 +31,10 @@ OPERATIONS: list[tuple[str, str, Any, str]] = [
     ("POST", "/incidents/{n}/notes", {"text": "seen"}, "responder"),
     ("POST", "/incidents/{n}/priority", {"priority": "high"}, "responder"),
     ("POST", "/deliveries/{d}/replay", None, "manager"),
+    ("GET", "/calendars", None, "viewer"),
+    ("GET", "/calendar-feeds", None, "viewer"),
+    ("POST", "/calendar-feeds", {"schedule": "primary"}, "manager"),
+    ("DELETE", "/calendar-feeds/{f}", None, "manager"),
 ]
 
 
@@ -72,7 +77,7 @@ def test_the_table_has_every_operation(served: Served):
         for path, operations in described.items()
         for method in operations
     }
-    names = {"{n}": "{reference}", "{d}": "{delivery_id}"}
+    names = {"{n}": "{reference}", "{d}": "{delivery_id}", "{f}": "{feed_id}"}
     told = set()
     for method, path, _, _ in OPERATIONS:
         for short, long in names.items():
@@ -87,7 +92,8 @@ def test_who_may_do_what(
     served: Served, method: str, path: str, body: Any, least: str, role: str | None
 ):
     told = trigger(served)
-    filled = path.format(n=told["incident_id"], d=told["delivery_id"])
+    feed = call(served, "POST", "/calendar-feeds", {"user": "ann@example.com"}).json
+    filled = path.format(n=told["incident_id"], d=told["delivery_id"], f=feed["id"])
     answer = call(served, method, filled, body, role=role)
     if role not in ROLES:
         assert answer.status == 401

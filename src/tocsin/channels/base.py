@@ -10,6 +10,7 @@ from typing import Protocol
 
 import httpx2
 
+from tocsin.channels.fetch import Fetched, fetch
 from tocsin.channels.guard import Guard
 from tocsin.core.model import (
     MessageType,
@@ -43,6 +44,10 @@ class Outside:
     smtp_url: str | None
     #: Names the host in message ids.
     public_url: str
+
+    async def fetch(self, url: str, etag: str | None, max_bytes: int) -> Fetched:
+        """Get a document, as ``channels.fetch.fetch`` does."""
+        return await fetch(self.http, url, etag, max_bytes)
 
 
 class Channel(Protocol):

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     COVERAGE = "coverage"
     #: See which schedules there are to look at, and whether any was changed.
     WATCH = "watch"
+    #: The subject is `store.calendars.subject` of its address.
+    CALENDAR = "calendar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

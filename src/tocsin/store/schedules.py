@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, time
+from operator import attrgetter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -20,6 +23,7 @@ from tocsin.core.plans import (
     Shift,
     User,
 )
+from tocsin.core.wall import instant
 from tocsin.store.db import new_id
 from tocsin.store.tables import calendars, overrides, schedules
 
@@ -28,7 +32,7 @@ def load_schedules(connection: Connection, users: Mapping[str, User]) -> dict[st
     """Read every living schedule; people who left are on none."""
     changes = _overrides(connection, users)
     events = {row.url: row.events for row in connection.execute(select(calendars))}
-    people = _People(users.values())
+    people = People(users.values())
     query = select(schedules).where(schedules.c.deleted_at.is_(None))
     return {
         row["id"]: Schedule(
@@ -36,14 +40,17 @@ def load_schedules(connection: Connection, users: Mapping[str, User]) -> dict[st
             name=row["name"],
             time_zone=row["time_zone"],
             team_id=row["team_id"],
-            layers=tuple(_layer(layer, users, events, people) for layer in row["layers"]),
+            layers=tuple(
+                _layer(layer, users, _Events(events, people, row["time_zone"]))
+                for layer in row["layers"]
+            ),
             overrides=tuple(changes[row["id"]]),
         )
         for row in connection.execute(query).mappings()
     }
 
 
-class _People:
+class People:
     """Finds people as calendars name them: by e-mail address or by name, in any case."""
 
     def __init__(self, users: Collection[User]) -> None:
@@ -53,6 +60,38 @@ class _People:
     def find(self, name: str) -> str | None:
         """Return the id of whom a calendar calls so."""
         return self._ids.get(name.strip().casefold())
+
+    def named(self, event: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the ids of whom an event names: of its groups the first that has anybody."""
+        for group in (event["names"], *event.get("otherwise", ())):
+            found = dict.fromkeys(id_ for name in group if (id_ := self.find(name)))
+            if found:
+                return tuple(found)
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """The events of calendars, as one schedule takes them."""
+
+    of: Mapping[str, Iterable[Mapping[str, Any]]]
+    people: People
+    time_zone: str
+
+    def shifts(self, calendar: str, layer: str) -> list[Shift]:
+        """Return what a calendar says, by begin; what it tells of people nobody knows is left out.
+
+        A time without an offset, or a whole day, is on the wall clock of the schedule's zone.
+        """
+        zone = ZoneInfo(self.time_zone)
+        found = [
+            Shift(user_id=user_id, begins_at=begins_at, ends_at=ends_at, layer=layer)
+            for event in self.of.get(calendar, ())
+            if (begins_at := instant(datetime.fromisoformat(event["from"]), zone))
+            < (ends_at := instant(datetime.fromisoformat(event["to"]), zone))
+            for user_id in self.people.named(event)
+        ]
+        return sorted(found, key=attrgetter("begins_at"))
 
 
 def _overrides(connection: Connection, users: Mapping[str, User]) -> dict[str, list[Override]]:
@@ -76,12 +115,7 @@ def override_of(row: RowMapping) -> Override:
     )
 
 
-def _layer(
-    document: Mapping[str, Any],
-    users: Mapping[str, User],
-    events: Mapping[str, Any],
-    people: _People,
-) -> Layer:
+def _layer(document: Mapping[str, Any], users: Mapping[str, User], events: _Events) -> Layer:
     rotation, until = document.get("rotation"), document.get("until")
     name, calendar = document["name"], document.get("calendar")
     return Layer(
@@ -94,19 +128,8 @@ def _layer(
         restrictions=tuple(restriction_of(one) for one in document["restrictions"]),
         until=datetime.fromisoformat(until) if until else None,
         calendar=calendar,
-        shifts=tuple(_shifts(events.get(calendar, ()), name, people)) if calendar else (),
+        shifts=tuple(events.shifts(calendar, name)) if calendar else (),
     )
-
-
-def _shifts(events: Iterable[Mapping[str, Any]], layer: str, people: _People) -> Iterable[Shift]:
-    for event in events:
-        for user_id in {id_: None for name in event["names"] if (id_ := people.find(name))}:
-            yield Shift(
-                user_id=user_id,
-                begins_at=datetime.fromisoformat(event["from"]),
-                ends_at=datetime.fromisoformat(event["to"]),
-                layer=layer,
-            )
 
 
 def rotation_of(document: Mapping[str, Any]) -> Rotation:

@@ -38,6 +38,7 @@ from tocsin.store.views import (
 )
 from tocsin.web import me, schemas
 from tocsin.web.auth import actor_of, guard
+from tocsin.web.calendar import FeedController, list_calendars
 from tocsin.web.explain import get_explanation
 from tocsin.web.problems import Wrong
 from tocsin.work import respond
@@ -451,6 +452,8 @@ def build_router() -> Router:
         route_handlers=[
             IncidentController,
             DeliveryController,
+            FeedController,
+            list_calendars,
             list_notifications,
             get_me,
             *me.HANDLERS,

@@ -25,6 +25,7 @@ from tocsin.store.inbox import Arrival
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
 from tocsin.web.api import Back, build_router
+from tocsin.web.calendar import Feeds, calendar_feed
 from tocsin.web.commit import GroupCommit
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.intake import EventsFor, Intake, Outcome, Ports
@@ -74,11 +75,13 @@ class Web:
         *,
         max_body: int,
         clock: Callable[[], datetime],
+        public_url: str = "",
     ) -> None:
         """Connect the parts; needs a running event loop."""
         self._database = database
         self._plans = plans
         self._clock = clock
+        self._public_url = public_url
         self._hints = hints
         self._metrics = metrics
         self._under_way = 0
@@ -211,7 +214,14 @@ class Web:
             wake=self._wake_from_thread,
         )
         return build_framework(
-            State({"back": back, "office": self._office, "health": self}),
+            State(
+                {
+                    "back": back,
+                    "office": self._office,
+                    "health": self,
+                    "feeds": Feeds(self._database, self._plans, self._public_url, self._clock),
+                }
+            ),
         )
 
     def readiness(self) -> dict[str, str]:
@@ -266,7 +276,7 @@ def openapi(state: State) -> Response[bytes]:
 def build_framework(state: State) -> Litestar:
     """Return the framework's part of the edge."""
     app = Litestar(
-        route_handlers=[build_router(), healthz, readyz, metrics, openapi],
+        route_handlers=[build_router(), calendar_feed, healthz, readyz, metrics, openapi],
         state=state,
         logging_config=None,
         exception_handlers={Exception: problem},

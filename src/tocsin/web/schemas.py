@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from tocsin.core.model import (
@@ -73,6 +75,47 @@ class SetPriority(_In, kw_only=True):
     """A priority, or null for none."""
 
     priority: Priority | None
+
+
+class NewFeed(_In, kw_only=True):
+    """Of a schedule (name), or of a person (e-mail address)."""
+
+    schedule: str | None = None
+    user: str | None = None
+
+
+class Named(msgspec.Struct, kw_only=True):
+    """What is named, as contract section 5 writes it."""
+
+    name: str
+
+
+class FeedView(msgspec.Struct, kw_only=True):
+    """A calendar feed; ``url`` is told once, when it is made."""
+
+    id: str
+    schedule: Named | None
+    user: PersonView | None
+    created_at: datetime
+    url: str | None = None
+
+
+class CalendarView(msgspec.Struct, kw_only=True):
+    """A calendar that layers take their shifts from."""
+
+    #: Only its host for those who may not change schedules: the path may be a secret.
+    url: str
+    #: Names of the schedules that use it.
+    schedules: list[str]
+    #: When it was last asked for.
+    tried_at: datetime | None
+    #: When the events were read that are in use now.
+    fetched_at: datetime | None
+    #: Why the last try failed; null when it did not.
+    error: str | None
+    events: int
+    #: Whom events name whom nobody here is (some of them).
+    unknown: list[str]
 
 
 class Me(msgspec.Struct, kw_only=True):

@@ -18,7 +18,7 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.retry import MAX_JOB_ATTEMPTS, backoff
-from tocsin.store import incidents, jobs
+from tocsin.store import calendars, incidents, jobs
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.jobs import Job, Kind
@@ -95,10 +95,10 @@ class Clockwork:
         return len(free)
 
     def reconsider(self, now: datetime) -> int:
-        """Look again at open incidents that a change of configuration concerns.
+        """Look again at what a change of configuration concerns.
 
-        Another policy is in force, people left, there may be somebody to page at last, or a
-        maintenance window ends at another time.
+        Of open incidents: another policy is in force, people left, there may be somebody to page
+        at last, or a maintenance window ends at another time. And layers may read other calendars.
         """
 
         def work(connection: Connection) -> int:
@@ -106,6 +106,7 @@ class Clockwork:
             if not taken:
                 return 0
             jobs.finish(connection, taken)
+            calendars.arm(connection, now)
             concerned = incidents.with_another_policy(connection)
             leavers = incidents.leavers(connection)
             book = Casebook(connection, self._plans.current(connection), now)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from tocsin.store import inbox, jobs
+from tocsin.store import calendars, inbox, jobs
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 
@@ -41,10 +41,12 @@ def _take(connection: Connection, now: datetime) -> bool:
     taken = jobs.take(connection, Kind.SWEEP, now, 1)
     if taken:
         jobs.put(connection, [(Kind.SWEEP, "all", now + EVERY)])
+        calendars.arm(connection, now)
     return bool(taken)
 
 
 def arm(connection: Connection, now: datetime) -> None:
-    """Let the sweep be due, in a database that has none yet."""
+    """Let the sweep be due, in a database that has none yet, and the calendars be read."""
+    calendars.arm(connection, now)
     if not jobs.exists(connection, Kind.SWEEP, "all"):
         jobs.put(connection, [(Kind.SWEEP, "all", now)])

@@ -1,0 +1,283 @@
+"""Calendars over HTTP: feeds under secret addresses, and the calendars that layers read."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from litestar import Controller, HttpMethod, Request, Response, delete, get, post, route
+from litestar.datastructures import State
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from tocsin.calendars.feed import duties, render
+from tocsin.core.access import Action, may
+from tocsin.core.plans import Plans, Schedule
+from tocsin.store import calendars
+from tocsin.store.calendars import Calendar, Feed
+from tocsin.store.db import Database
+from tocsin.store.people import ApiKey
+from tocsin.store.plans import PlansCache
+from tocsin.store.schedules import People
+from tocsin.store.views import MAX_LIMIT, Page, PersonView, decode_cursor, encode_cursor
+from tocsin.web.problems import Denied, Wrong
+from tocsin.web.schemas import CalendarView, FeedView, Named, NewFeed
+from tocsin.work.respond import NotFound
+
+_SUFFIX = ".ics"
+
+#: Feeds kept as they were answered: calendar programs ask far more often than anything changes.
+_KEPT = 64
+
+#: Names that nobody has, shown of one calendar.
+_UNKNOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A feed as bytes, and what they were made of."""
+
+    revision: int
+    day: date
+    body: bytes
+    etag: str
+
+
+class Feeds:
+    """Makes feeds, and remembers the latest."""
+
+    def __init__(
+        self,
+        database: Database,
+        plans: PlansCache,
+        public_url: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take what it needs; ``public_url`` is the base of every link."""
+        self.database = database
+        self.plans = plans
+        self.clock = clock
+        self._public_url = public_url.rstrip("/")
+        self._kept: OrderedDict[str, Answered] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def url(self, key: str) -> str:
+        """Return the address of a feed."""
+        return f"{self._public_url}/calendars/{key}{_SUFFIX}"
+
+    def answer(self, key: str) -> Answered | None:
+        """Return the feed of a key; None for one unknown, revoked, or of what is no more."""
+        with self.database.read() as connection:
+            feed = calendars.find_feed(connection, key)
+            if feed is None:
+                return None
+            plans = self.plans.current(connection)
+        now = self.clock()
+        with self._lock:
+            kept = self._kept.get(feed.id)
+        if kept and (kept.revision, kept.day) == (plans.revision, now.date()):
+            return kept
+        body = _body(feed, plans, now)
+        if body is None:
+            return None
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        made = Answered(revision=plans.revision, day=now.date(), body=body, etag=etag)
+        with self._lock:
+            self._kept[feed.id] = made
+            self._kept.move_to_end(feed.id)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def _body(feed: Feed, plans: Plans, now: datetime) -> bytes | None:
+    if feed.schedule_id is not None:
+        schedule = plans.schedules.get(feed.schedule_id)
+        if schedule is None:
+            return None
+        return render(f"On call: {schedule.name}", duties([schedule], plans.users, now), now)
+    user = plans.users.get(feed.user_id or "")
+    if user is None:
+        return None
+    found = duties(plans.schedules.values(), plans.users, now, user.id)
+    return render(f"{user.name} on call", found, now)
+
+
+@route(
+    "/calendars/{name:str}",
+    http_method=[HttpMethod.GET, HttpMethod.HEAD],
+    include_in_schema=False,
+    sync_to_thread=True,
+)
+def calendar_feed(
+    request: Request[Any, Any, State], state: State, name: FromPath[str]
+) -> Response[bytes]:
+    """Give a feed to whoever knows its address; this changes nothing."""
+    feeds: Feeds = state.feeds
+    found = feeds.answer(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None
+    if found is None:
+        raise NotFound("there is no such calendar")
+    headers = {"ETag": found.etag, "Cache-Control": "private"}
+    if _has(request.headers.get("if-none-match", ""), found.etag):
+        return Response(b"", status_code=304, headers=headers, media_type=_MEDIA_TYPE)
+    if request.method == HttpMethod.HEAD:
+        headers["Content-Length"] = str(len(found.body))
+        return Response(b"", headers=headers, media_type=_MEDIA_TYPE, status_code=200)
+    return Response(found.body, headers=headers, media_type=_MEDIA_TYPE, status_code=200)
+
+
+#: The framework adds the character set, UTF-8.
+_MEDIA_TYPE = "text/calendar"
+
+
+def _has(tags: str, etag: str) -> bool:
+    """Whether ``If-None-Match`` names this one; a weak one is as good here."""
+    named = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+    return etag in named or "*" in named
+
+
+# -- the API --------------------------------------------------------------------------------------
+
+
+class FeedController(Controller):
+    """Secret addresses under which a schedule, or a person's shifts, are read as a calendar.
+
+    Whoever may configure has those of schedules and of everybody; a person has their own.
+    """
+
+    path = "/calendar-feeds"
+    tags = ("calendars",)
+
+    @get(opt={"action": Action.READ}, sync_to_thread=True)
+    def list_feeds(
+        self,
+        request: Request[Any, Any, State],
+        state: State,
+        limit: Annotated[
+            int, QueryParameter(ge=1, le=MAX_LIMIT, description="Items of one page.")
+        ] = 50,
+        cursor: Annotated[
+            str | None, QueryParameter(description="``next`` of the page before.")
+        ] = None,
+    ) -> Page[FeedView]:
+        """List feeds, the newest first: all of them, or a person's own."""
+        feeds: Feeds = state.feeds
+        caller: ApiKey = request.state.caller
+        # No person has the id "-".
+        of = None if may(caller.role, Action.CONFIGURE) else caller.user_id or "-"
+        after = decode_cursor(cursor) if cursor else None
+        with feeds.database.read() as connection:
+            plans = feeds.plans.current(connection)
+            rows = calendars.feed_page(connection, of, after, limit + 1)
+        shown = tuple(_view(row, plans) for row in rows[:limit])
+        return Page(shown, encode_cursor(shown[-1].id) if len(rows) > limit else None)
+
+    @post(opt={"action": Action.READ}, sync_to_thread=True)
+    def create_feed(
+        self, request: Request[Any, Any, State], state: State, data: JSONBody[NewFeed]
+    ) -> FeedView:
+        """Make a feed of a schedule or a person; its ``url`` is told here and never again."""
+        feeds: Feeds = state.feeds
+        plans = feeds.plans.refresh()
+        if (data.schedule is None) == (data.user is None):
+            raise Wrong("name exactly one of schedule (a name) and user (an e-mail address)")
+        user = next((u for u in plans.users.values() if u.email == data.user), None)
+        schedule = next((s for s in plans.schedules.values() if s.name == data.schedule), None)
+        user_id = user.id if user else None
+        _check_may(request.state.caller, user_id)
+        if user is None and schedule is None:
+            raise Wrong(f"there is no {'user' if data.user else 'schedule'} of that name")
+        now = feeds.clock()
+        made, key = feeds.database.run(
+            lambda connection: calendars.create_feed(
+                connection, user_id, schedule.id if schedule else None, now
+            )
+        )
+        view = _view(made, plans)
+        view.url = feeds.url(key)
+        return view
+
+    @delete("/{feed_id:str}", opt={"action": Action.READ}, sync_to_thread=True)
+    def revoke_feed(
+        self, request: Request[Any, Any, State], state: State, feed_id: FromPath[str]
+    ) -> None:
+        """Revoke a feed: its address leads nowhere from now on."""
+        feeds: Feeds = state.feeds
+        with feeds.database.read() as connection:
+            found = calendars.feed(connection, feed_id)
+        if found is None:
+            raise NotFound(f"there is no calendar feed {feed_id}")
+        _check_may(request.state.caller, found.user_id)
+        now = feeds.clock()
+        feeds.database.run(lambda connection: calendars.revoke_feed(connection, feed_id, now))
+
+
+def _check_may(caller: ApiKey, user_id: str | None) -> None:
+    """Let in whoever may configure, and a person for what is theirs. Raises Denied."""
+    is_own = user_id is not None and user_id == caller.user_id
+    if not is_own and not may(caller.role, Action.CONFIGURE):
+        raise Denied(
+            f"the role {caller.role} may have calendar feeds only of the person behind its key"
+        )
+
+
+def _view(feed: Feed, plans: Plans) -> FeedView:
+    user = plans.users.get(feed.user_id or "")
+    schedule = plans.schedules.get(feed.schedule_id or "")
+    return FeedView(
+        id=feed.id,
+        schedule=Named(name=schedule.name) if schedule else None,
+        user=PersonView(email=user.email, name=user.name) if user else None,
+        created_at=feed.created_at,
+    )
+
+
+@get("/calendars", opt={"action": Action.READ}, sync_to_thread=True, tags=["calendars"])
+def list_calendars(request: Request[Any, Any, State], state: State) -> Page[CalendarView]:
+    """List the calendars that layers take their shifts from, with what went wrong."""
+    feeds: Feeds = state.feeds
+    caller: ApiKey = request.state.caller
+    with feeds.database.read() as connection:
+        plans = feeds.plans.current(connection)
+        rows = calendars.load_all(connection)
+    people = People(plans.users.values())
+    shows_url = may(caller.role, Action.CONFIGURE)
+    views = tuple(
+        CalendarView(
+            url=row.url if shows_url else _host(row.url),
+            schedules=sorted(s.name for s in plans.schedules.values() if _uses(s, row)),
+            tried_at=row.tried_at,
+            fetched_at=row.fetched_at,
+            error=row.error,
+            events=len(row.events),
+            unknown=_unknown(row.events, people),
+        )
+        for row in rows
+    )
+    return Page(views, None)
+
+
+def _uses(schedule: Schedule, calendar: Calendar) -> bool:
+    return any(layer.calendar == calendar.url for layer in schedule.layers)
+
+
+def _host(url: str) -> str:
+    """Return as much of an address as is no secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"
+
+
+def _unknown(events: Sequence[Mapping[str, Any]], people: People) -> list[str]:
+    """Return names in events that put nobody on call, each once."""
+    names = (name for event in events if not people.named(event) for name in event["names"])
+    found: dict[str, None] = {}
+    for name in names:
+        found[name] = None
+        if len(found) == _UNKNOWN:
+            break
+    return list(found)
