@@ -138,8 +138,7 @@ async def serve(
     # Threads that compute hand over sooner: the loop that answers webhooks is one among them.
     sys.setswitchinterval(_SWITCH_SECONDS)
     settings = store.settings
-    dialects = load_all()
-    metrics = Metrics()
+    dialects, metrics = load_all(), Metrics()
     guard = Guard(settings.outbound_allow)
     async with guarded_client(guard) as http:
         outside = Outside(
