@@ -14,9 +14,10 @@ REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Made by `make docs` from {}; change it there. -->"
 
 COMMANDS = (
-    "serve", "demo", "migrate", "apply", "export", "urls", "send", "incidents", "ack", "resolve",
-    "snooze", "escalate", "reassign", "add-responder", "priority", "note", "merge", "unmerge",
-    "explain", "oncall", "deliveries", "replay", "key create", "config show", "config new-key",
+    "serve", "demo", "migrate", "doctor", "apply", "export", "urls", "send",
+    "incidents", "ack", "resolve", "snooze", "escalate", "reassign", "add-responder", "priority",
+    "note", "merge", "unmerge", "oncall", "explain", "page", "deliveries", "replay",
+    "key create", "config show", "config new-key",
 )  # fmt: skip
 
 

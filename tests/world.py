@@ -17,27 +17,33 @@ from typing import Any, Self
 
 import httpx2
 import msgspec
+from sqlalchemy import Connection, func, select, update
 
 from tests.builders import NOW
 from tocsin.calendars.reading import Event, read
-from tocsin.channels.base import Channel, Message
+from tocsin.channels.base import REGISTRY, Channel, ChannelKind, Message
 from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.model import (
     Actor,
     Role,
 )
+from tocsin.core.plans import User
 from tocsin.core.retry import Outcome, Report
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
-from tocsin.store import jobs, views
+from tocsin.store import contacts, jobs, views
 from tocsin.store.db import Database
-from tocsin.store.plans import PlansCache
+from tocsin.store.jobs import Kind
+from tocsin.store.plans import PlansCache, changed
+from tocsin.store.tables import contact_methods
+from tocsin.store.tables import jobs as job_table
 from tocsin.store.vault import Vault
 from tocsin.store.views import Filter, IncidentDetail
 from tocsin.web.app import Web, WorkerHints
 from tocsin.web.metrics import Metrics
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
+from tocsin.work.deliver import Outbox
 from tocsin.work.manage import Office
 from tocsin.work.respond import Decide, Desk
 from tocsin.worker import Worker, build_worker
@@ -80,6 +86,18 @@ escalation_policies:
 """
 
 
+#: A channel that people answer to, as no real one does yet.
+TEXTS = ChannelKind(
+    name="texts",
+    label="Texts",
+    address_hint="+49 151 0000000",
+    module="tests.world",
+    has_secret=False,
+    is_bundled=True,
+    takes_replies=True,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A message that went out."""
@@ -93,7 +111,11 @@ class Heard:
 
 @dataclass(slots=True)
 class Recorder:
-    """A channel that records, and answers as it is told to."""
+    """A channel that records, and answers as it is told to.
+
+    What a message is, is the last word of its type: ``page``, ``resolved``, ``verification``,
+    ``test``, ``begins``, ``ends``, ``gaps``.
+    """
 
     name: str
     heard: list[Heard]
@@ -102,9 +124,10 @@ class Recorder:
     async def send(self, message: Message, address: str, secret: str | None) -> Report:
         """Take a message."""
         document = msgspec.json.decode(message.document)
-        who = address.rpartition("/")[2].partition("@")[0]
-        what = message.type.partition(".")[2]
-        title = document["data"]["incident"]["title"]
+        who = document["data"]["user"]["email"].partition("@")[0]
+        what = message.type.rpartition(".")[2]
+        about = document["data"].get("incident")
+        title = about["title"] if about else message.subject
         report = (
             self.answers.pop(0)
             if self.answers
@@ -112,6 +135,9 @@ class Recorder:
         )
         self.heard.append(Heard(who, self.name, what, title, message))
         return report
+
+
+_CHANNELS = (*REGISTRY, TEXTS.name)
 
 
 async def _expand(body: bytes, now: datetime) -> list[Event]:
@@ -129,7 +155,7 @@ class World:
         self.now = NOW
         self.plans = PlansCache(database, vault)
         self._heard: list[Heard] = []
-        self.recorders = {name: Recorder(name, self._heard) for name in ("webhook", "email")}
+        self.recorders = {name: Recorder(name, self._heard) for name in _CHANNELS}
         #: Calendars by address; what is not here cannot be had.
         self.calendars: dict[str, bytes] = {}
         self._runner = asyncio.Runner()
@@ -138,6 +164,7 @@ class World:
         self._client: httpx2.AsyncClient
         self._numbers = itertools.count(1)
         self._api_key = ""
+        self._watches = False
         self._is_held = False
 
     def __enter__(self) -> Self:
@@ -161,8 +188,10 @@ class World:
         self._worker = build_worker(
             self.database,
             self.plans,
+            self.vault,
             dialects,
             channels,
+            kinds={**REGISTRY, TEXTS.name: TEXTS},
             public_url=BASE,
             retention=timedelta(days=90),
             clock=lambda: self.now,
@@ -210,6 +239,53 @@ class World:
             file, source, self.now, dry_run=False
         )
         self.plans.refresh()
+        if self._watches:
+            self.watch()
+
+    def unwatched(self, *texts: str) -> None:
+        """Apply a configuration, for the watch to notice when its time comes."""
+        self._watches, watches = False, self._watches
+        self.configure(*texts)
+        self._watches = watches
+
+    def give_phone(self, who: str, number: str = "") -> str:
+        """Give a person a verified contact method ``phone``, before all others; return its id."""
+
+        def work(connection: Connection) -> str:
+            user = self.user(who, connection)
+            id_ = contacts.add(
+                connection,
+                user.id,
+                {"name": "phone", "channel": TEXTS.name, "address": number or who},
+                self.now,
+            )
+            connection.execute(
+                update(contact_methods).where(contact_methods.c.id == id_).values(position=-1)
+            )
+            contacts.mark_verified(connection, id_, self.now)
+            changed(connection, self.now)
+            return id_
+
+        return self.database.run(work)
+
+    def user(self, who: str, connection: Connection | None = None) -> User:
+        """Return a person as they are set up now."""
+        if connection is None:
+            with self.database.read() as opened:
+                return self.user(who, opened)
+        users = self.plans.current(connection).users.values()
+        return next(user for user in users if user.email == f"{who}@example.com")
+
+    def key_of(self, who: str) -> str:
+        """Return an API key that stands for a person."""
+        office = Office(self.database, self.plans, self.vault)
+        return office.create_api_key(who, Role.RESPONDER, self.now, self.user(who).id)
+
+    def watch(self) -> None:
+        """Begin to watch the schedules; every change is seen at once from now on."""
+        self._watches = True
+        self.database.run(lambda connection: jobs.put(connection, [(Kind.WATCH, "all", self.now)]))
+        self.settle()
 
     # -- what comes in
 
@@ -245,14 +321,16 @@ class World:
         assert response.status_code < 300, response.text
         return response.json()
 
-    def call(self, method: str, path: str, body: Any = None) -> httpx2.Response:
-        """Call the API as its owner, then let everything happen."""
+    def call(
+        self, method: str, path: str, body: Any = None, key: str | None = None
+    ) -> httpx2.Response:
+        """Call the API with a key (its owner's), then let everything happen."""
         response = self._runner.run(
             self._client.request(
                 method,
                 f"/api/v1{path}",
                 json=body,
-                headers={"authorization": f"Bearer {self._api_key}"},
+                headers={"authorization": f"Bearer {key or self._api_key}"},
             )
         )
         self.settle()
@@ -304,8 +382,18 @@ class World:
         self.settle()
 
     def _next_due(self) -> datetime | None:
+        """Return when something else is due than the look at what was changed."""
+        query = select(func.min(job_table.c.due_at)).where(
+            job_table.c.buried_at.is_(None), job_table.c.kind != Kind.WATCH.value
+        )
         with self.database.read() as connection:
-            return jobs.next_due(connection)
+            due: datetime | None = connection.scalar(query)
+            return due
+
+    def outbox(self) -> Outbox:
+        """Return another process's hand on what is due."""
+        kinds = {**REGISTRY, TEXTS.name: TEXTS}
+        return Outbox(self.database, self.plans, self.vault, BASE, kinds)
 
     # -- what went out
 
@@ -321,6 +409,11 @@ class World:
     def expect_nothing(self) -> None:
         """Expect that nothing went out but what was expected already."""
         assert not self._heard, [(h.who, h.channel, h.what) for h in self._heard]
+
+    @property
+    def heard(self) -> list[Heard]:
+        """What went out and nobody expected yet."""
+        return list(self._heard)
 
     def take(self) -> list[Heard]:
         """Return all that went out and was not expected yet, and take it as expected."""

@@ -138,8 +138,7 @@ async def serve(
     # Threads that compute hand over sooner: the loop that answers webhooks is one among them.
     sys.setswitchinterval(_SWITCH_SECONDS)
     settings = store.settings
-    dialects = load_all()
-    metrics = Metrics()
+    dialects, metrics = load_all(), Metrics()
     guard = Guard(settings.outbound_allow)
     async with guarded_client(guard) as http:
         outside = Outside(
@@ -149,6 +148,7 @@ async def serve(
         worker = build_worker(
             store.database,
             store.plans,
+            store.vault,
             dialects,
             make_channels(outside),
             public_url=settings.public_url,
@@ -185,10 +185,11 @@ async def serve(
 
 
 def _arm(store: Store) -> None:
-    """Let the recurring work be due."""
-    from tocsin.work.sweep import arm  # noqa: PLC0415
+    """Let the recurring work be due, in a database where it is not."""
+    from tocsin.work import sweep, watch  # noqa: PLC0415
 
-    store.database.run(lambda connection: arm(connection, now()))
+    store.database.run(lambda connection: sweep.arm(connection, now()))
+    store.database.run(lambda connection: watch.arm(connection, now()))
 
 
 async def run(store: Store, parts: Parts) -> None:

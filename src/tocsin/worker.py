@@ -18,7 +18,7 @@ import structlog
 
 from tocsin.calendars.box import read_boxed
 from tocsin.calendars.reading import MAX_BYTES, Event, Unreadable
-from tocsin.channels.base import Channel
+from tocsin.channels.base import REGISTRY, Channel, ChannelKind
 from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.dialect import Dialect
 from tocsin.core.retry import Outcome, Report
@@ -26,11 +26,13 @@ from tocsin.store import inbox, jobs
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import PlansCache
+from tocsin.store.vault import Vault
 from tocsin.work.calendars import Errand, Librarian, Result
 from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
 from tocsin.work.escalate import ASK, Clockwork
 from tocsin.work.intake import Inbox
 from tocsin.work.sweep import Sweeper
+from tocsin.work.watch import KINDS, Watchman
 
 T = TypeVar("T")
 log = structlog.get_logger("worker")
@@ -80,6 +82,7 @@ class Worker:
         clockwork: Clockwork,
         outbox: Outbox,
         sweeper: Sweeper,
+        watchman: Watchman,
         librarian: Librarian,
         channels: Mapping[str, Channel],
         fetch: Fetch,
@@ -93,6 +96,7 @@ class Worker:
         self._clockwork = clockwork
         self._outbox = outbox
         self._sweeper = sweeper
+        self._watchman = watchman
         self._librarian = librarian
         self._fetch = fetch
         self._expand = expand
@@ -133,6 +137,7 @@ class Worker:
         pumps: list[Awaitable[None]] = [
             self._pump(_INBOX, self._work_inbox),
             *(self._pump(kind, partial(self._work_jobs, kind)) for kind in ASK),
+            *(self._pump(kind, partial(self._watch, kind)) for kind in KINDS),
             self._pump(Kind.RECONSIDER, self._reconsider),
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
@@ -229,6 +234,12 @@ class Worker:
             self._due[Kind.NOTIFY].set()
             if kind is not Kind.ESCALATE:
                 self._due[Kind.ESCALATE].set()
+        return done
+
+    async def _watch(self, kind: Kind) -> int:
+        done = await self._thread(self._watchman.work, kind, self._clock())
+        if done:
+            self._due[Kind.NOTIFY].set()
         return done
 
     async def _reconsider(self) -> int:
@@ -340,6 +351,7 @@ class Worker:
             done = self._inbox.work(now)
             done += self._clockwork.reconsider(now)
             done += sum(self._clockwork.work(kind, now) for kind in ASK)
+            done += sum(self._watchman.work(kind, now) for kind in KINDS)
             sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])
             errands = self._librarian.begin(now)
@@ -362,9 +374,11 @@ async def fetch_nothing(_url: str, _etag: str | None, _max_bytes: int) -> Fetche
 def build_worker(
     database: Database,
     plans: PlansCache,
+    vault: Vault,
     dialects: Mapping[str, Dialect],
     channels: Mapping[str, Channel],
     *,
+    kinds: Mapping[str, ChannelKind] = REGISTRY,
     public_url: str,
     retention: timedelta,
     clock: Callable[[], datetime],
@@ -372,13 +386,14 @@ def build_worker(
     fetch: Fetch = fetch_nothing,
     expand: Expand = read_boxed,
 ) -> Worker:
-    """Connect a worker's parts."""
+    """Connect a worker's parts; ``kinds`` says how each channel is to be treated."""
     return Worker(
         database=database,
         inbox_=Inbox(database, plans, dialects),
         clockwork=Clockwork(database, plans),
-        outbox=Outbox(database, plans, public_url),
+        outbox=Outbox(database, plans, vault, public_url, kinds),
         sweeper=Sweeper(database, retention),
+        watchman=Watchman(database, plans),
         librarian=Librarian(database),
         channels=channels,
         fetch=fetch,

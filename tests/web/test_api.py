@@ -32,10 +32,26 @@ OPERATIONS: list[tuple[str, str, Any, str]] = [
     ("POST", "/incidents/{n}/notes", {"text": "seen"}, "responder"),
     ("POST", "/incidents/{n}/priority", {"priority": "high"}, "responder"),
     ("POST", "/deliveries/{d}/replay", None, "manager"),
+    ("POST", "/users/{u}/page", None, "responder"),
     ("GET", "/calendars", None, "viewer"),
     ("GET", "/calendar-feeds", None, "viewer"),
     ("POST", "/calendar-feeds", {"schedule": "primary"}, "manager"),
     ("DELETE", "/calendar-feeds/{f}", None, "manager"),
+]
+
+METHOD = {"name": "n", "channel": "email", "address": "n@example.com"}
+
+#: Those that need the key of a person; the keys of these tests are nobody's.
+PERSONAL: list[tuple[str, str, Any, str]] = [
+    ("GET", "/me/contact-methods", None, "viewer"),
+    ("POST", "/me/contact-methods", METHOD, "responder"),
+    ("DELETE", "/me/contact-methods/{m}", None, "responder"),
+    ("POST", "/me/contact-methods/{m}/send-code", None, "responder"),
+    ("POST", "/me/contact-methods/{m}/verify", {"code": "123456"}, "responder"),
+    ("POST", "/me/contact-methods/{m}/test", None, "responder"),
+    ("GET", "/me/notification-rules", None, "viewer"),
+    ("PUT", "/me/notification-rules", {"items": []}, "responder"),
+    ("PUT", "/me/handoff-notices", {"enabled": True}, "responder"),
 ]
 
 
@@ -78,9 +94,12 @@ def test_the_table_has_every_operation(served: Served):
         for path, operations in described.items()
         for method in operations
     }
-    names = {"{n}": "{reference}", "{d}": "{delivery_id}", "{f}": "{feed_id}"}
+    names = {
+        "{n}": "{reference}", "{d}": "{delivery_id}", "{f}": "{feed_id}", "{m}": "{method_id}",
+        "{u}": "{email}",
+    }  # fmt: skip
     told = operations.told()
-    for method, path, _, _ in OPERATIONS:
+    for method, path, _, _ in OPERATIONS + PERSONAL:
         for short, long in names.items():
             path = path.replace(short, long)  # noqa: PLW2901
         told.add((method, path))
@@ -94,7 +113,9 @@ def test_who_may_do_what(
 ):
     told = trigger(served)
     feed = call(served, "POST", "/calendar-feeds", {"user": "ann@example.com"}).json
-    filled = path.format(n=told["incident_id"], d=told["delivery_id"], f=feed["id"])
+    filled = path.format(
+        n=told["incident_id"], d=told["delivery_id"], f=feed["id"], u="ann@example.com"
+    )
     answer = call(served, method, filled, body, role=role)
     if role not in ROLES:
         assert answer.status == 401
@@ -105,6 +126,20 @@ def test_who_may_do_what(
         assert role in problem(answer)["detail"]
     else:
         assert answer.status < 300, answer.body
+
+
+@pytest.mark.parametrize(("method", "path", "body", "least"), PERSONAL)
+@pytest.mark.parametrize("role", [None, *ROLES])
+def test_what_is_a_persons_needs_the_key_of_a_person(
+    served: Served, method: str, path: str, body: Any, least: str, role: str | None
+):
+    answer = call(served, method, path.format(m="cm_1"), body, role=role)
+    if role is None:
+        assert answer.status == 401
+        return
+    assert answer.status == 403
+    is_below = ROLES.index(role) < ROLES.index(least)
+    assert (role if is_below else "is nobody's") in problem(answer)["detail"]
 
 
 def test_whoever_is_refused_is_refused_before_the_body_is_read(served: Served):

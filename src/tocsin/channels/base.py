@@ -31,6 +31,8 @@ class Message:
     text: str
     #: The message for programs (contract section 6), JSON.
     document: bytes
+    #: How to answer, where the channel takes replies: the last line of ``text`` too.
+    reply: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,10 @@ class ChannelKind:
     module: str
     #: Whether its contact methods have a secret that both sides know.
     has_secret: bool
+    #: Whether pages of one service gather, and how many go out is limited: ``core/throttle.py``.
+    is_bundled: bool
+    #: Whether people can answer: then pages carry the number to answer with.
+    takes_replies: bool = False
 
     def make(self, outside: Outside) -> Channel:
         """Build the channel. Its module is imported only then."""
@@ -85,6 +91,13 @@ class ChannelKind:
         verdict: str | None = importlib.import_module(self.module).check_secret(secret)
         return verdict
 
+    def make_secret(self) -> str | None:
+        """Return a new secret; None for a channel that has none."""
+        if not self.has_secret:
+            return None
+        made: str = importlib.import_module(self.module).make_secret()
+        return made
+
 
 REGISTRY: Mapping[str, ChannelKind] = {
     kind.name: kind
@@ -95,6 +108,7 @@ REGISTRY: Mapping[str, ChannelKind] = {
             address_hint="ann@example.com",
             module="tocsin.channels.email",
             has_secret=False,
+            is_bundled=True,
         ),
         ChannelKind(
             name="webhook",
@@ -102,6 +116,8 @@ REGISTRY: Mapping[str, ChannelKind] = {
             address_hint="https://example.com/hook",
             module="tocsin.channels.webhook",
             has_secret=True,
+            # A program counts and sorts by itself: it gets every page, at once.
+            is_bundled=False,
         ),
     )
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import secrets
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -48,6 +49,11 @@ def check_secret(secret: str) -> str | None:
     except (binascii.Error, ValueError):
         key = b""
     return None if key else "a webhook's secret is whsec_ followed by base64"
+
+
+def make_secret() -> str:
+    """Return a new secret, as Standard Webhooks writes it."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 class _WebhookChannel:

@@ -249,6 +249,17 @@ def oncall(
 
 
 @app.command()
+def page(
+    user: Annotated[str, typer.Argument(help="Their e-mail address.", metavar="USER")],
+    as_json: Json = False,
+) -> None:
+    """Send a test by every way a person can be reached, and say what came of each."""
+    from tocsin.cli.page import page_user
+
+    page_user(user, as_json=as_json)
+
+
+@app.command()
 def deliveries(
     delivery: Annotated[
         str | None, typer.Argument(help="Show this one, by id.", metavar="[D]")

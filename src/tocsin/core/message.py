@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tocsin.core.model import (
     Incident,
     MessageType,
 )
 
+#: Titles that a message about many incidents names; the rest it counts.
+NAMED = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A message for people: one line, and a few."""
+    """A message for people: one line, and a few; and how to answer, where one can."""
 
     subject: str
     text: str
+    reply: str = ""
 
 
 _MARK = {
@@ -46,4 +51,38 @@ def words(
         f"At the source:           {incident.link}" if incident.link else "",
     ]
     kept = [line for at, line in enumerate(lines) if line or at in (1, 9)]
-    return Words(subject=head, text="\n".join(kept) + "\n")
+    return Words(head, "\n".join(kept) + "\n")
+
+
+def words_of_many(incidents: Sequence[Incident], service: str, url: str) -> Words:
+    """Write one message about several incidents of a service."""
+    head = f"{len(incidents)} unacknowledged on {service}"
+    named = [f"#{one.number} {one.severity}  {one.title}" for one in incidents[:NAMED]]
+    more = len(incidents) - len(named)
+    lines = [
+        head,
+        "",
+        *named,
+        *([f"and {more} more"] if more else []),
+        "",
+        f"Acknowledge or resolve:  {url}",
+    ]
+    return Words(head, "\n".join(lines) + "\n")
+
+
+def answerable(said: Words, code: int, count: int) -> Words:
+    """Add how to answer."""
+    whom = f"all {count}" if count > 1 else "it"
+    reply = f"Reply {code}a to acknowledge {whom}, {code}c to close {whom}."
+    return replace(said, text=f"{said.text}\n{reply}\n", reply=reply)
+
+
+def words_of_code(code: str, minutes: int) -> Words:
+    """Write the code that verifies a contact method."""
+    text = f"{code} is your Tocsin code. It is good for {minutes} minutes."
+    return Words(text, f"{text}\nIf you did not ask for it, do nothing: nothing more will come.\n")
+
+
+def words_of_notice(subject: str, *lines: str) -> Words:
+    """Write a message that is about no incident."""
+    return Words(subject, "\n".join((subject, *lines)) + "\n")

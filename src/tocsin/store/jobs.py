@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_, update
 
-from tocsin.store.db import insert_many
+from tocsin.store.db import insert_many, update_many
 from tocsin.store.tables import jobs
 
 
@@ -30,6 +30,12 @@ class Kind(StrEnum):
     RECONSIDER = "reconsider"
     NOTIFY = "notify"
     SWEEP = "sweep"
+    #: To a schedule: tell whose time on call begins and ends.
+    HANDOFF = "handoff"
+    #: To a schedule: look for gaps ahead.
+    COVERAGE = "coverage"
+    #: See which schedules there are to look at, and whether any was changed.
+    WATCH = "watch"
     #: The subject is `store.calendars.subject` of its address.
     CALENDAR = "calendar"
 
@@ -113,6 +119,19 @@ def finish(connection: Connection, done: Iterable[Job]) -> int:
         return 0
     query = delete(jobs).where(tuple_(jobs.c.key, jobs.c.lease).in_(held))
     return connection.execute(query).rowcount
+
+
+def postpone(connection: Connection, due: Iterable[tuple[Kind, str, datetime]]) -> None:
+    """Move jobs, whoever held them keeping their lease; one that somebody works on now stays."""
+    rows = {f"{kind}:{subject}": at for kind, subject, at in due}
+    if not rows:
+        return
+    free = connection.scalars(
+        select(jobs.c.key)
+        .where(jobs.c.key.in_(sorted(rows)), jobs.c.buried_at.is_(None))
+        .with_for_update(skip_locked=True)
+    )
+    update_many(connection, jobs, "key", [{"key": key, "due_at": rows[key]} for key in free])
 
 
 def retry(connection: Connection, job: Job, due_at: datetime, error: str) -> None:

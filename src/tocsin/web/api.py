@@ -32,7 +32,7 @@ from tocsin.store.views import (
     Page,
     PersonView,
 )
-from tocsin.web import schemas
+from tocsin.web import me, schemas
 from tocsin.web.auth import guard
 from tocsin.web.back import Back, Cursor, Limit, Words
 from tocsin.web.back import actor as _actor
@@ -433,6 +433,7 @@ def build_router() -> Router:
             list_calendars,
             list_notifications,
             get_me,
+            *me.HANDLERS,
             get_explanation,
             *ONCALL,
             *SETUP,

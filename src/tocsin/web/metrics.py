@@ -56,10 +56,9 @@ class Metrics:
         """Count an attempt; time the first page of an incident."""
         outcome = sent.report.outcome
         self._notifications.labels(sent.sending.method.channel, outcome.value).inc()
-        if outcome is Outcome.DELIVERED and sent.sending.is_first_page:
-            self._page_seconds.observe(
-                (sent.at - sent.sending.incident.triggered_at).total_seconds()
-            )
+        incident = sent.sending.incident
+        if outcome is Outcome.DELIVERED and sent.sending.is_first_page and incident:
+            self._page_seconds.observe((sent.at - incident.triggered_at).total_seconds())
 
     def text(self) -> bytes:
         """Return the exposition format."""

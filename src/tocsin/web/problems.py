@@ -15,6 +15,7 @@ from tocsin.core.body import NotJson
 from tocsin.core.incident import Refused
 from tocsin.store.views import BadCursor
 from tocsin.work.configfile import BadFile, explained
+from tocsin.work.contacts import Mistaken
 from tocsin.work.refusals import Conflict, Forbidden, Invalid
 from tocsin.work.respond import NotFound
 
@@ -56,6 +57,7 @@ STATUS_OF: dict[type[Exception], int] = {
     Invalid: 400,
     BadFile: 400,
     BadCursor: 400,
+    Mistaken: 400,
     NotJson: 400,
     SerializationException: 400,
     msgspec.DecodeError: 400,
