@@ -28,6 +28,7 @@ from tocsin.core.plans import (
     User,
 )
 from tocsin.core.retry import Outcome, Report, next_attempt
+from tocsin.core.times import whole_seconds
 from tocsin.core.triage import is_pageable
 from tocsin.store import incidents, jobs, notifications, people, views
 from tocsin.store.db import Database
@@ -166,7 +167,7 @@ class Outbox:
 def _document(one: Notification, incident: views.IncidentView, user: User, url: str) -> bytes:
     return msgspec.json.encode({
         "type": one.type,
-        "timestamp": one.created_at,
+        "timestamp": whole_seconds(one.created_at),
         "data": {
             "incident": incident,
             "user": {"email": user.email, "name": user.name},
