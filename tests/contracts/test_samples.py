@@ -18,6 +18,7 @@ from tests.world import ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.dialect import read
 from tocsin.dialects import load
 from tocsin.sentry.sender import Webhook, encode
+from tocsin.store import views
 from tocsin.store.db import Database
 from tocsin.store.vault import Vault
 
@@ -82,14 +83,19 @@ def test_a_sample_is_read_as_the_contract_says(shared: Path, name: str, dialect:
 def test_every_sample_is_taken_at_every_url(
     shared: Path, database: Database, vault: Vault, dialect: str
 ):
-    """Each is answered 2xx, and the log shows the verb and the dedup key of the table."""
+    """Each is answered 2xx; the log, the incident and its alert hold what the table says.
+
+    Each has an integration of its own, so that samples of one issue do not meet.
+    """
     url, status = URLS[dialect]
     with World(database, vault) as world:
-        world.configure(PEOPLE, ONE_STEP, SERVICE)
+        own = (f"  - {{name: {name}, service: checkout, routing_key: key-of-{name}}}"
+               for name in sorted(EXPECTED))  # fmt: skip
+        world.configure(PEOPLE, ONE_STEP, SERVICE.rstrip(), *own)
         for name in sorted(EXPECTED):
             one = sample(shared, name)
             hook = Webhook(resource=one.resource, action=None, body=encode(one.body))
-            response = world.send(hook, url.format("routing-key-of-the-world"))
+            response = world.send(hook, url.format(f"key-of-{name}"))
             assert response.status_code == status, (name, response.text)
             want = wanted(name, dialect)
             if dialect == "itoc360":
@@ -102,4 +108,24 @@ def test_every_sample_is_taken_at_every_url(
             assert (name, delivery.verb) == (name, verb)
             assert delivery.dedup_key == want["dedup_key"]
             assert delivery.status == "processed"
+            assert_stored(world, delivery.incident_id, want)
         world.forget()
+
+
+STORED = ("severity", "priority", "dedup_key", "title", "link", "source")
+
+
+def assert_stored(world: World, incident_id: str | None, want: dict[str, Any]) -> None:
+    """A trigger opened an incident with one alert, and both are as expected; others opened none."""
+    if want["verb"] != "trigger":
+        assert incident_id is None
+        return
+    assert incident_id is not None
+    with world.database.read() as connection:
+        plans = world.plans.current(connection)
+        incident = views.incident_detail(connection, plans, incident_id)
+    expected = {key: want[key] for key in STORED if key in want}
+    for stored in (incident, *incident.alerts):
+        assert {key: getattr(stored, key) for key in expected} == expected
+    assert len(incident.alerts) == 1
+    assert incident.occurrence_count == 1

@@ -33,6 +33,11 @@ def format_span(span: timedelta) -> str:
     return f"{seconds // _UNITS[unit]}{unit}"
 
 
+def whole_seconds(at: datetime) -> datetime:
+    """Return an instant as it is shown: to the second. What is stored and compared keeps more."""
+    return at.replace(microsecond=0)
+
+
 def parse_instant(text: str) -> datetime:
     """Read an ISO 8601 instant, seconds optional, and return it in UTC.
 

@@ -7,6 +7,7 @@ keyset: the cursor is where the last page ended.
 from __future__ import annotations
 
 import base64
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Plans,
 )
+from tocsin.core.times import whole_seconds
 from tocsin.store.incidents import incident_of, load
 from tocsin.store.tables import (
     alerts,
@@ -54,20 +56,31 @@ class BadCursor(ValueError):
     """The cursor is not one we gave."""
 
 
-class Named(msgspec.Struct, frozen=True):
+class View(msgspec.Struct, frozen=True):
+    """What is shown: instants to the second (contract section 5), wherever they came from."""
+
+    def __post_init__(self) -> None:
+        """Cut instants."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, datetime) and value.microsecond:
+                msgspec.structs.force_setattr(self, name, whole_seconds(value))
+
+
+class Named(View, frozen=True):
     """A thing by its name."""
 
     name: str
 
 
-class PersonView(msgspec.Struct, frozen=True):
+class PersonView(View, frozen=True):
     """A person, as others see them."""
 
     email: str
     name: str
 
 
-class EscalationView(msgspec.Struct, frozen=True):
+class EscalationView(View, frozen=True):
     """Where the escalation stands; ``step`` from 1, ``round`` from 0."""
 
     policy: str | None
@@ -77,7 +90,7 @@ class EscalationView(msgspec.Struct, frozen=True):
     state: str
 
 
-class IncidentView(msgspec.Struct, frozen=True):
+class IncidentView(View, frozen=True):
     """An incident."""
 
     id: str
@@ -107,7 +120,7 @@ class IncidentView(msgspec.Struct, frozen=True):
     is_test: bool
 
 
-class AlertView(msgspec.Struct, frozen=True):
+class AlertView(View, frozen=True):
     """An alert of an incident."""
 
     id: str
@@ -124,7 +137,7 @@ class AlertView(msgspec.Struct, frozen=True):
     resolved_at: datetime | None
 
 
-class EntryView(msgspec.Struct, frozen=True):
+class EntryView(View, frozen=True):
     """A timeline entry."""
 
     at: datetime
@@ -134,7 +147,7 @@ class EntryView(msgspec.Struct, frozen=True):
     data: dict[str, Any] | None
 
 
-class AttemptView(msgspec.Struct, frozen=True):
+class AttemptView(View, frozen=True):
     """One try to hand a notification over."""
 
     number: int
@@ -144,7 +157,7 @@ class AttemptView(msgspec.Struct, frozen=True):
     detail: str | None
 
 
-class NotificationView(msgspec.Struct, frozen=True):
+class NotificationView(View, frozen=True):
     """One message to one contact method, with its attempts."""
 
     id: str
@@ -160,7 +173,7 @@ class NotificationView(msgspec.Struct, frozen=True):
     attempts: tuple[AttemptView, ...]
 
 
-class DeliveryView(msgspec.Struct, frozen=True):
+class DeliveryView(View, frozen=True):
     """A delivery in the log."""
 
     id: str
@@ -223,12 +236,20 @@ def encode_cursor(value: str | int) -> str:
     return base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> str:
+#: What cursors hold: an incident's number, or an id.
+_NUMBER = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
+_ID = re.compile(r"[a-z]{1,5}_[0-9a-z_]{1,34}")
+
+
+def decode_cursor(cursor: str, shape: re.Pattern[str]) -> str:
     """Read a cursor. Raises BadCursor."""
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        value = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except ValueError:
-        raise BadCursor("this cursor is not one we gave: use `next` of the page before") from None
+        value = ""
+    if not shape.fullmatch(value):
+        raise BadCursor("this cursor is not one we gave: use `next` of the page before")
+    return value
 
 
 # -- incidents ----------------------------------------------------------------------------------
@@ -270,10 +291,8 @@ def incident_page(
             )
         )
     if wanted.cursor:
-        before = decode_cursor(wanted.cursor)
-        if not before.isdecimal() or len(before) > MAX_DIGITS:
-            raise BadCursor("this cursor is not one we gave: use `next` of the page before")
-        query = query.where(incidents.c.number < int(before))
+        before = int(decode_cursor(wanted.cursor, _NUMBER))
+        query = query.where(incidents.c.number < before)
     query = query.order_by(incidents.c.number.desc()).limit(wanted.limit + 1)
     rows = list(connection.execute(query).mappings())
     shown = rows[: wanted.limit]
@@ -501,7 +520,7 @@ def _page_of(
     connection: Connection, query: Select[Any], id_: ColumnElement[str], wanted: Filter
 ) -> tuple[list[RowMapping], str | None]:
     if wanted.cursor:
-        query = query.where(id_ < decode_cursor(wanted.cursor))
+        query = query.where(id_ < decode_cursor(wanted.cursor, _ID))
     query = query.order_by(id_.desc()).limit(wanted.limit + 1)
     rows = list(connection.execute(query).mappings())
     shown = rows[: wanted.limit]

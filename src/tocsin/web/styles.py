@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from tocsin.core.times import whole_seconds
+
 
 class Refusal(Enum):
     """Why a request is refused, in the order it is looked at."""
@@ -103,7 +105,7 @@ def _event_row(kept: Kept) -> dict[str, Any]:
         "type": "RESOLVE" if kept.resolves else "ALERT",
         "fingerprint": kept.dedup_key or "",
         "payload": msgspec.Raw(kept.body),
-        "created_at": kept.received_at,
+        "created_at": whole_seconds(kept.received_at),
     } | _awaited(kept)
 
 

@@ -29,6 +29,7 @@ from tocsin.core.model import (
 )
 from tocsin.core.plans import ContactMethod, Plans, Schedule, User
 from tocsin.core.schedule import on_call, standing
+from tocsin.core.times import whole_seconds
 from tocsin.store.contacts import Verification
 from tocsin.store.notifications import Notification
 from tocsin.store.views import IncidentView
@@ -112,7 +113,7 @@ def _message(
 ) -> Message:
     document = {
         "type": one.type,
-        "timestamp": one.created_at,
+        "timestamp": whole_seconds(one.created_at),
         "data": {
             **before,
             "user": {"email": user.email, "name": user.name},

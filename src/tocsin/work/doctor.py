@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 
 from tocsin.core.coverage import Hole, ahead, needs_coverage
 from tocsin.core.explain import explain
-from tocsin.core.model import Severity
+from tocsin.core.model import (
+    Severity,
+)
 from tocsin.core.plans import Plans
 from tocsin.store import jobs, notifications
 from tocsin.work.currentfile import living
