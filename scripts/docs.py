@@ -14,8 +14,10 @@ REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Made by `make docs` from {}; change it there. -->"
 
 COMMANDS = (
-    "serve", "demo", "migrate", "apply", "export", "urls", "send", "incidents", "ack", "resolve",
-    "page", "deliveries", "replay", "key create", "config show", "config new-key",
+    "serve", "demo", "migrate", "doctor", "apply", "export", "urls", "send",
+    "incidents", "ack", "resolve", "snooze", "escalate", "reassign", "add-responder", "priority",
+    "note", "merge", "unmerge", "oncall", "explain", "page", "deliveries", "replay",
+    "key create", "config show", "config new-key",
 )  # fmt: skip
 
 
@@ -55,9 +57,15 @@ def access() -> str:
 
     what = {
         Action.READ: "see incidents, deliveries, notifications and configuration",
-        Action.RESPOND: "acknowledge, resolve, snooze, escalate, reassign, note, open; send events",
+        Action.RESPOND: (
+            "acknowledge, resolve, snooze, escalate, reassign, note, open; send events; set one's"
+            " own overrides, swaps and absences"
+        ),
         Action.REPLAY: "feed a stored delivery in again",
-        Action.CONFIGURE: "change services, integrations, policies, teams",
+        Action.CONFIGURE: (
+            "change services, integrations, policies, schedules, teams, maintenance windows; set"
+            " overrides, swaps and absences of others"
+        ),
         Action.ADMINISTER: "change people and API keys",
         Action.OWN: "change owners",
     }

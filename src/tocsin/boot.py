@@ -193,7 +193,11 @@ def _arm(store: Store) -> None:
 
 
 async def run(store: Store, parts: Parts) -> None:
-    """Serve until a signal says to stop; then end in good order."""
+    """Serve until a signal says to stop; then end in good order. Raises web.server.CannotListen."""
+    if parts.web:
+        from tocsin.web.server import check_listen  # noqa: PLC0415 - slow to import
+
+        check_listen(store.settings.listen)
     stop, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -141,7 +141,8 @@ SETTINGS: tuple[Setting, ...] = (
         name="smtp_url",
         default="",
         help="Mail server: `smtp://user:password@host:587?from=tocsin@example.com` (`smtps://` for"
-        " TLS from the first byte).",
+        " TLS from the first byte; else STARTTLS where the server offers it). A password is handed"
+        " over only under TLS, or to a server on this machine.",
         read=_smtp_url,
         is_secret=True,
     ),

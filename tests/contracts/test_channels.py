@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import socketserver
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.outside import MailServer, Telephones, free_port, mail_server, telephones
+from tocsin.channels import email
 from tocsin.channels.base import REGISTRY, Message, Outside, make_channels
 from tocsin.channels.guard import Guard, guarded_client
 from tocsin.core.model import (
@@ -226,6 +230,86 @@ def test_a_mail_refused_for_good_is_not_tried_again(
 ):
     mails.data_answer = answer
     assert send("email", "ann@example.com", smtp_url=smtp(mails)).outcome is outcome
+
+
+GOOD = {
+    "CONNECT": "220 here", "EHLO": "250-here\r\n250 AUTH PLAIN LOGIN", "HELO": "250 here",
+    "AUTH": "235 welcome", "MAIL": "250 OK", "RCPT": "250 OK", "DATA": "354 go on", ".": "250 kept",
+    "RSET": "250 OK", "QUIT": "221 bye",
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def scripted_server(**answers: str) -> Iterator[tuple[int, list[str]]]:
+    """Answer each command as told, else well; give the port, and what was said there."""
+    told = GOOD | answers
+    lines: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(f"{told['CONNECT']}\r\n".encode())
+            in_mail = False
+            for line in self.rfile:
+                text = line.decode().rstrip("\r\n")
+                word = text.partition(" ")[0].upper()
+                if in_mail and text != ".":
+                    continue
+                lines.append(text)
+                in_mail = word == "DATA" and told["DATA"].startswith("3")
+                self.wfile.write(f"{told.get(word, '500 what')}\r\n".encode())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1], lines
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "outcome"),
+    [
+        pytest.param("CONNECT", "554 go away", Outcome.RETRY, id="a greeting that is none"),
+        pytest.param("EHLO", "550 who", Outcome.RETRY, id="an unknown name"),
+        pytest.param("AUTH", "535 wrong", Outcome.RETRY, id="a wrong password"),
+        pytest.param("AUTH", "534 too weak", Outcome.RETRY, id="a way to log in it does not like"),
+        pytest.param("AUTH", "538 encrypt", Outcome.RETRY, id="a login in the clear"),
+        pytest.param("AUTH", "454 later", Outcome.RETRY, id="a login that fails for now"),
+        pytest.param("MAIL", "530 log in", Outcome.RETRY, id="a sender that has to log in"),
+        pytest.param("MAIL", "550 not you", Outcome.RETRY, id="a sender it does not take"),
+        pytest.param("RCPT", "530 log in", Outcome.RETRY, id="a recipient only after a login"),
+        pytest.param("RCPT", "550 nobody", Outcome.REFUSED, id="nobody of that name"),
+        pytest.param("DATA", "554 no", Outcome.REFUSED, id="no mail today"),
+        pytest.param(".", "554 spam", Outcome.REFUSED, id="a mail it does not take"),
+        pytest.param(".", "452 full", Outcome.RETRY, id="a full disk"),
+        pytest.param("QUIT", "500 what", Outcome.DELIVERED, id="a strange goodbye"),
+    ],
+)
+def test_only_a_word_on_the_mail_is_final(command: str, answer: str, outcome: Outcome):
+    """A wrong login concerns every page: to mend it must be enough for all of them to go out."""
+    with scripted_server(**{command: answer, "HELO": "550 who"}) as (port, lines):
+        url = f"smtp://ann:s3cr3t@127.0.0.1:{port}?from=t@example.com"
+        report = send("email", "ann@example.com", smtp_url=url)
+    assert report.outcome is outcome, report
+    assert "s3cr3t" not in report.detail
+    if outcome is not Outcome.DELIVERED:
+        assert answer[:3] in report.detail
+        assert lines or command == "CONNECT"
+
+
+def test_a_password_is_not_handed_over_in_the_clear(monkeypatch: pytest.MonkeyPatch):
+    """Neither to a server without STARTTLS, nor to one that somebody made look so."""
+    monkeypatch.setattr(email, "_is_here", lambda _connection: False)
+    with scripted_server() as (port, lines):
+        url = f"smtp://ann:s3cr3t@127.0.0.1:{port}?from=t@example.com"
+        report = send("email", "ann@example.com", smtp_url=url)
+        assert report.outcome is Outcome.RETRY
+        assert "STARTTLS" in report.detail
+        assert "TOCSIN_SMTP_URL" in report.detail
+        assert not [line for line in lines if line.startswith("AUTH")]
+        unnamed = f"smtp://127.0.0.1:{port}?from=t@example.com"
+        sent = send("email", "ann@example.com", smtp_url=unnamed)
+        assert sent.outcome is Outcome.DELIVERED, "without a password there is none to lose"
 
 
 def test_without_a_mail_server_the_reason_names_the_setting():

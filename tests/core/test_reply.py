@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.builders import NOW, an_incident, at
-from tocsin.core.model import Actor, IncidentStatus
+from tocsin.core.model import (
+    Actor,
+    IncidentStatus,
+)
 from tocsin.core.reply import LAST_CODE, Ask, Code, Command, Subject, assign, concerns, parse
 
 ANN = Actor(name="ann@example.com", user_id="usr_ann")

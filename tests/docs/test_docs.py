@@ -77,6 +77,13 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set(PAGES) == reached
 
 
+def test_every_page_that_the_program_names_is_there() -> None:
+    for path in (ROOT / "src").rglob("*.*"):
+        if path.suffix in (".py", ".toml"):
+            for named in re.findall(r"docs/[a-z/-]+\.md", path.read_text("utf-8")):
+                assert (ROOT / named).is_file(), f"{path.relative_to(ROOT)} names {named}"
+
+
 def test_every_claim_of_the_readme_points_to_a_file_that_is_there() -> None:
     claims = [line for line in readme("- **").splitlines() if line]
     assert len(claims) >= 4

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import subprocess
+import sys
 import threading
 import uuid
 import warnings
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import fresh_sqlite
 from tests.outside import (
     Answer,
     MailServer,
@@ -138,9 +142,6 @@ def test_after_a_kill_between_the_202_and_the_page_the_page_goes_out_once(
 @contextlib.contextmanager
 def only_web(tocsin: Tocsin) -> Iterator[None]:
     """Start the web half; nobody works off what it takes."""
-    import subprocess
-    import sys
-
     with tocsin.log.open("ab") as log:
         tocsin._process = subprocess.Popen(
             [sys.executable, "-m", "tocsin", "serve", "--only", "web"],
@@ -277,6 +278,53 @@ def test_a_second_server_on_one_sqlite_file_is_refused_with_a_remedy(
         assert "Traceback" not in second.stderr
 
 
+def test_a_port_that_is_taken_is_not_shared(
+    tmp_path: Path, database_url: str, phones: Telephones, sqlite_template: Path
+):
+    """Two programs on one port would each get some of the webhooks."""
+    (tmp_path / "second").mkdir()
+    with running(tmp_path, database_url, phones) as tocsin:
+        second = Tocsin(tmp_path / "second", fresh_sqlite(tmp_path / "second", sqlite_template))
+        refused = second.run("serve", "--listen", f"127.0.0.1:{tocsin.port}")
+        assert trigger(tocsin, "1").status == 202
+        assert tocsin.stop() == 0
+        tocsin.start()
+        assert trigger(tocsin, "2").status == 202, "one that just ended is no hindrance"
+    assert refused.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{tocsin.port}: Address already in use" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "ready" not in refused.stdout
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:8080", "nothing.invalid:8080"])
+def test_an_address_that_is_not_ours_is_one_sentence(tmp_path: Path, sqlite_url: str, address: str):
+    done = Tocsin(tmp_path, sqlite_url).run("serve", "--listen", address)
+    assert done.returncode == 1
+    assert f"cannot listen on {address}" in done.stderr
+    assert "TOCSIN_LISTEN" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "ready" not in done.stdout
+
+
+def test_an_address_may_be_a_name(tmp_path: Path, sqlite_url: str):
+    tocsin = Tocsin(tmp_path, sqlite_url)
+    tocsin.environment["TOCSIN_LISTEN"] = f"localhost:{tocsin.port}"
+    address = socket.getaddrinfo("localhost", tocsin.port, type=socket.SOCK_STREAM)[0][4]
+    process = subprocess.Popen([sys.executable, "-m", "tocsin", "serve"], env=tocsin.environment)
+    try:
+        until(lambda: process.poll() is not None or _connects(address), "listening")
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _connects(address: Any) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(address[:2]):
+        return True
+    return False
+
+
 def test_commands_work_beside_a_busy_server(tmp_path: Path, database_url: str, phones: Telephones):
     with running(tmp_path, database_url, phones) as tocsin, ThreadPoolExecutor(4) as pool:
         sending = [pool.submit(trigger, tocsin, f"b{n}") for n in range(300)]
@@ -338,8 +386,6 @@ def test_a_slow_body_is_given_up_and_harms_nobody(
     tmp_path: Path, sqlite_url: str, phones: Telephones
 ):
     """A client that sends half a body holds nobody up."""
-    import socket
-
     with running(tmp_path, sqlite_url, phones) as tocsin:
         slow = [socket.create_connection(("127.0.0.1", tocsin.port)) for _ in range(50)]
         for one in slow:

@@ -164,7 +164,9 @@ def test_a_batch_costs_the_same_number_of_statements_whatever_its_size(blank: Wo
 def test_a_notice_that_cannot_be_written_does_not_stop_the_pages(
     blank: World, monkeypatch: pytest.MonkeyPatch
 ):
-    from tocsin.core.model import MessageType
+    from tocsin.core.model import (
+        MessageType,
+    )
     from tocsin.work import compose
 
     def fails(_notice: object) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -104,6 +107,46 @@ def test_a_replayed_body_is_kept_as_a_duplicate_and_is_no_work(database: Databas
             select(deliveries.c.outcome).where(deliveries.c.id == replayed.id)
         )
     assert outcome == DeliveryOutcome.DUPLICATE
+
+
+def test_the_body_of_a_repeat_was_not_seen(database: Database):
+    """Nothing of a repeat is kept, and so its body may still come: it changes something then."""
+    first = arrival(key="request:a", body_key="sha256:x")
+    repeat = arrival(key="request:a", body_key="sha256:y")
+    later = arrival(key="request:b", body_key="sha256:y")
+    put(database, first)
+    put(database, repeat)
+    put(database, later)
+    with database.write() as connection:
+        assert [one.id for one in inbox.claim(connection, 10)] == [first.id, later.id]
+
+
+def test_in_one_group_too_the_body_of_a_repeat_was_not_seen(database: Database):
+    first = arrival(key="request:a", body_key="sha256:x")
+    repeat = arrival(key="request:a", body_key="sha256:y")
+    later = arrival(key="request:b", body_key="sha256:y")
+    put(database, first, repeat, later)
+    with database.write() as connection:
+        assert [one.id for one in inbox.claim(connection, 10)] == [first.id, later.id]
+
+
+def test_processes_that_take_the_same_keys_never_wait_for_each_other(postgres_url: str):
+    """Sentry's retries go to any replica: in whatever order, none of them ends as a deadlock."""
+    databases = [Database(postgres_url) for _ in range(2)]
+    for number in range(60):
+        keys = [f"key:{number}-{n}" for n in range(20)]
+        gate = threading.Barrier(2)
+
+        def work(at: int, keys: Sequence[str] = keys, gate: threading.Barrier = gate) -> list[str]:
+            ordered = keys if at else keys[::-1]
+            gate.wait()
+            return put(databases[at], *(arrival(key=key) for key in ordered))
+
+        with ThreadPoolExecutor(2) as pool:
+            one, other = pool.map(work, range(2))
+        assert one == other[::-1]
+    for database in databases:
+        database.close()
 
 
 def test_deliveries_are_claimed_in_the_order_they_came(database: Database):

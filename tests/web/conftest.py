@@ -12,6 +12,10 @@ import pytest
 
 from tests.conftest import ENGINES, fresh_postgres, fresh_sqlite
 from tests.outside import Telephones, Tocsin, telephones, until
+from tests.web.setup_world import Api
+from tests.world import World
+from tocsin.store.db import Database
+from tocsin.store.vault import Vault
 
 SECRET = "the-client-secret"
 OLD_SECRET = "the-client-secret-of-yesterday"
@@ -38,6 +42,8 @@ escalation_policies:
 services:
   - {{name: checkout, team: payments, escalation_policy: default}}
   - {{name: billing, escalation_policy: default}}
+  - {{name: muted, escalation_policy: default}}
+  - {{name: halved, escalation_policy: default}}
 integrations:
   - {{name: unsigned, service: checkout, routing_key: key-unsigned}}
   - name: signed
@@ -52,10 +58,12 @@ integrations:
     replay_protection: strict
   - {{name: events, service: checkout, source: events, routing_key: key-events}}
   - name: events-off
-    service: checkout
+    service: muted
     source: events
     routing_key: key-events-off
     enabled: false
+  - {{name: halved-off, service: halved, source: events, routing_key: key-halved-1, enabled: false}}
+  - {{name: halved-on, service: halved, source: events, routing_key: key-halved-2}}
   - name: routed
     service: checkout
     routing_key: key-routed
@@ -132,3 +140,10 @@ def _served(folder: Path, url: str, phones: Telephones) -> Iterator[Served]:
         assert "Traceback" not in log, log
     finally:
         tocsin.end()
+
+
+@pytest.fixture
+def api(database: Database, vault: Vault) -> Iterator[Api]:
+    """Give the API of a world of its own, in this process, on both databases."""
+    with World(database, vault) as world:
+        yield Api(world)

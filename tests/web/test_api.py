@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.outside import Answer
+from tests.web import operations
 from tests.web.conftest import Served
 
 ROLES = ("viewer", "responder", "manager", "admin", "owner")
@@ -97,7 +98,7 @@ def test_the_table_has_every_operation(served: Served):
         "{n}": "{reference}", "{d}": "{delivery_id}", "{f}": "{feed_id}", "{m}": "{method_id}",
         "{u}": "{email}",
     }  # fmt: skip
-    told = set()
+    told = operations.told()
     for method, path, _, _ in OPERATIONS + PERSONAL:
         for short, long in names.items():
             path = path.replace(short, long)  # noqa: PLW2901

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ URLS = {
     "navi": "/v1/events/sentry/{}",
 }
 ACCEPTED = {"native": 202, "opsknight": 202, "itoc360": 200, "navi": 202}
+
+#: The Events URLs: the key is in a header, or in the body.
+EVENTS = ("/api/events", "/v2/enqueue")
 
 
 def issue(id_: Any = None, **fields: Any) -> bytes:
@@ -264,3 +268,121 @@ def test_odd_headers_do_no_harm(served: Served, headers: dict[str, str]):
 )  # fmt: skip
 def test_odd_paths_are_refused(served: Served, path: str):
     assert 400 <= served.tocsin.post(path, issue()).status < 500
+
+
+# -- the Events URLs
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """Return a good event of its own, with every field there is."""
+    payload = {
+        "summary": "disk full", "source": "db1", "severity": "error", "component": "c",
+        "group": "g", "class": "k", "timestamp": "2026-01-05T09:00:00Z",
+        "custom_details": {"environment": "production", "a": 1},
+    }  # fmt: skip
+    return {
+        "event_action": "trigger", "dedup_key": uuid.uuid4().hex, "payload": payload,
+        "links": [{"href": "https://example.com/1", "text": "t"}], "images": [{"src": "x"}],
+        "client": "monitor", "client_url": "https://example.com/2", **changes,
+    }  # fmt: skip
+
+
+def send_event(served: Served, url: str, body: Any, key: str = "key-events") -> Answer:
+    """Send an event with a valid key, as JSON or byte for byte."""
+    headers = {"Prefer": "wait=10"}
+    if url == "/api/events":
+        headers["Authorization"] = f"Token token={key}"
+    elif isinstance(body, dict):
+        body = {"routing_key": key, **body}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = served.tocsin.post(url, content, **headers)
+    assert answer.status in (202, 400), (body, answer)
+    assert b"Traceback" not in answer.body
+    if answer.status == 202:
+        assert answer.json["outcome"], (body, answer.json)
+    else:
+        assert answer.json.get("error") or answer.json["errors"]
+    return answer
+
+
+@pytest.mark.parametrize("url", EVENTS)
+@pytest.mark.parametrize("name", NOT_JSON)
+def test_an_event_that_is_not_json_is_refused(served: Served, url: str, name: str):
+    assert send_event(served, url, NOT_JSON[name]).status == 400
+
+
+ODD = (
+    None, True, 0, -1, 1.5, 10**40, "", " ", "\ud800", "a\0b", "x" * 5000, [], ["a"], [["a", "b"]],
+    {}, {"a": {"b": []}}, {"\ud800": "\udfff"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("url", EVENTS)
+@pytest.mark.parametrize("field", [*event(), *event()["payload"], "service_id"])
+def test_a_field_of_any_type_is_taken_or_refused(served: Served, url: str, field: str):
+    """Taken, it is understood too; refused, it says why."""
+    for odd in ODD:
+        body = event()
+        (body["payload"] if field in body["payload"] else body)[field] = odd
+        send_event(served, url, body)
+
+
+@pytest.mark.parametrize("url", EVENTS)
+@pytest.mark.parametrize("action", ["acknowledge", "resolve"])
+def test_a_dedup_key_of_any_type_is_taken_or_refused(served: Served, url: str, action: str):
+    for odd in ODD:
+        send_event(served, url, {"event_action": action, "dedup_key": odd})
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: ascii(odd)[:20])
+def test_a_routing_key_of_any_type_is_refused(served: Served, odd: Any):
+    answer = served.tocsin.post("/v2/enqueue", json.dumps(event(routing_key=odd)).encode())
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: ascii(odd)[:20])
+def test_a_service_of_any_type_is_refused(served: Served, odd: Any):
+    body = json.dumps(event(service_id=odd)).encode()
+    key = served.keys["owner"]
+    answer = served.tocsin.post("/api/events", body, Authorization=f"Bearer {key}")
+    assert answer.status == 400
+    assert answer.json["error"]
+
+
+ODD_KEYS = ("", " ", "\ud800", "a\0b", "\u202e", "x" * 3000, "a.b", "0", "__class__")
+
+
+@pytest.mark.parametrize("url", EVENTS)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=lambda key: ascii(key[:9]))
+def test_a_key_of_any_spelling_is_taken_or_refused(served: Served, url: str, key: str):
+    """On ``/v2/enqueue`` an unknown key is 400 with its name, repaired; elsewhere it is nothing."""
+    answer = send_event(served, url, event(**{key: 1}))
+    assert answer.status == (400 if url == "/v2/enqueue" else 202)
+    if answer.status == 400:
+        assert "is not a key of an event" in answer.json["message"]
+        delivery = served.latest()
+        assert delivery["status"] == "rejected"
+        assert delivery["reason"] == answer.json["message"]
+    nested = event()
+    nested["payload"][key] = nested["payload"]["custom_details"][key] = "v"
+    assert send_event(served, url, nested).status == 202
+
+
+def test_a_thousand_unknown_keys_are_refused(served: Served):
+    many = event(**{f"{n}-{'y' * 100}": n for n in range(1000)})
+    assert send_event(served, "/v2/enqueue", many).status == 400
+
+
+def test_bad_events_do_no_harm_to_the_webhooks_beside_them(served: Served):
+    """They share a group commit: what cannot be stored must not take the others with it."""
+
+    def one(number: int) -> int:
+        if number % 4:
+            return served.tocsin.post("/in/key-unsigned", issue()).status
+        odd = ("\ud800", "a\0b")[number // 4 % 2]
+        body = json.dumps({"routing_key": "key-events", **event(**{odd: 1})}).encode()
+        return served.tocsin.post("/v2/enqueue", body).status
+
+    with ThreadPoolExecutor(16) as pool:
+        told = list(pool.map(one, range(400)))
+    assert told == [202 if number % 4 else 400 for number in range(400)]

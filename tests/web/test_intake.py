@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 import json
@@ -255,6 +256,32 @@ def test_a_refused_delivery_makes_no_repeat_of_a_good_one(served: Served):
     assert served.settled(good.json["delivery_id"])["outcome"] == "triggered"
 
 
+def test_a_repeat_with_another_body_is_answered_as_the_first(served: Served):
+    """At the URLs whose answers tell of the body too: it is the first one's that is kept."""
+    named = {"Request_ID": uuid.uuid4().hex}
+    one, other = (issue(uuid.uuid4().hex, action) for action in ("created", "resolved"))
+    told = [post(served, "key-unsigned", body, "itoc360", **named) for body in (one, other)]
+    assert told[0].json == told[1].json
+    assert told[1].json["payload"] == json.loads(one)
+
+    named = {"Idempotency_Key": uuid.uuid4().hex}
+    keys = [uuid.uuid4().hex for _ in range(2)]
+    bodies = [json.dumps({"routing_key": "key-events", **event(dedup_key=key)}) for key in keys]
+    events = [served.tocsin.post("/v2/enqueue", body.encode(), **named).json for body in bodies]
+    assert [one["dedup_key"] for one in events] == [keys[0]] * 2
+
+
+def test_an_unreadable_delivery_makes_no_repeat_of_a_good_one(served: Served):
+    """Only an accepted delivery counts as the first."""
+    key, bad, good = uuid.uuid4().hex, b"{bad", issue()
+    told = [
+        post(served, "key-signed", body, Request_ID=key, Sentry_Hook_Signature=signed(body)).json
+        for body in (bad, good)
+    ]
+    assert served.settled(told[0]["delivery_id"])["status"] == "rejected"
+    assert served.settled(told[1]["delivery_id"])["outcome"] == "triggered"
+
+
 def test_a_repeat_is_refused_for_what_is_wrong_with_it(served: Served):
     key, body = uuid.uuid4().hex, issue()
     post(served, "key-signed", body, Request_ID=key, Sentry_Hook_Signature=signed(body))
@@ -436,6 +463,9 @@ def _service_id(served: Served) -> str:
         pytest.param("Bearer {owner}", event(), 400, id="no service"),
         pytest.param("Bearer {owner}", event(service_id="nothing"), 400, id="no such service"),
         pytest.param("Token token=key-events", {"event_action": "x"}, 400, id="no event"),
+        pytest.param(
+            "Bearer {owner}", event(service_id="muted"), 403, id="disabled for the service"
+        ),
         pytest.param("Basic dTpw", event(), 401, id="another scheme"),
     ],
 )
@@ -446,6 +476,52 @@ def test_the_events_url_refuses(
     answer = served.tocsin.post("/api/events", json.dumps(body).encode(), **headers)
     assert answer.status == status
     assert answer.json["error"]
+
+
+def test_the_order_of_refusal_at_the_events_url(served: Served):
+    """Size, key, role, encoding, JSON, service, disabled, event: what comes first is told."""
+    garbage, encoded = b"{", {"Content_Encoding": "gzip"}
+
+    def status(body: bytes, key: str, **headers: str) -> int:
+        key = served.keys.get(key, key)
+        return served.tocsin.post(
+            "/api/events", body, Authorization=f"Bearer {key}", **headers
+        ).status
+
+    assert status(b"x" * 3_000_000, "nobody", **encoded) == 413
+    assert status(garbage, "nobody", **encoded) == 401
+    assert status(garbage, "nobody") == 401
+    assert status(garbage, "viewer", **encoded) == 403
+    assert status(garbage, "owner", **encoded) == 415
+    assert status(garbage, "owner") == 400
+    assert status(b'{"service_id":"nothing"}', "owner") == 400
+    assert status(b'{"service_id":"muted"}', "owner") == 403
+    assert status(b'{"service_id":"checkout"}', "owner") == 400
+
+
+def test_the_order_of_refusal_where_the_key_is_in_the_body(served: Served):
+    """The encoding comes before the key, which nobody could read."""
+    body = json.dumps({"routing_key": "nobody", **event()}).encode()
+    for encoding in ("gzip", "identity", ""):
+        answer = served.tocsin.post("/v2/enqueue", gzip.compress(body), Content_Encoding=encoding)
+        assert (answer.status, answer.json["status"]) == (415, "invalid event")
+    assert served.tocsin.post("/v2/enqueue", body).status == 400
+
+
+def test_an_api_key_uses_the_integration_that_is_enabled(served: Served):
+    body = json.dumps(event(service_id="halved", dedup_key=uuid.uuid4().hex)).encode()
+    answer = served.tocsin.post("/api/events", body, Authorization=f"Bearer {served.keys['owner']}")
+    assert answer.status == 202
+    delivery = served.settled(answer.json["result"]["delivery_id"])
+    assert delivery["integration"] == {"name": "halved-on"}
+
+
+def test_what_an_api_key_sends_to_a_disabled_integration_is_kept_in_the_log(served: Served):
+    body = json.dumps(event(service_id="muted")).encode()
+    served.tocsin.post("/api/events", body, Authorization=f"Bearer {served.keys['owner']}")
+    delivery = served.latest()
+    assert (delivery["status"], delivery["http_status"]) == ("rejected", 403)
+    assert delivery["integration"] == {"name": "events-off"}
 
 
 def test_an_events_integration_takes_events_at_its_own_url_too(served: Served):

@@ -19,8 +19,8 @@ import msgspec
 from tocsin.calendars.reading import Event, Unreadable, read
 
 #: Seconds of computing, and on the clock; ten megabytes of honest events take about ten.
-CPU_SECONDS = 20
-CLOCK_SECONDS = 40.0
+CPU_SECONDS = 30
+CLOCK_SECONDS = 60.0
 
 MEMORY_BYTES = 2**30
 

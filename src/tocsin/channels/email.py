@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import ssl
 from dataclasses import dataclass
 from email.errors import HeaderParseError
@@ -18,6 +20,10 @@ from tocsin.core.retry import Outcome, Report
 
 _SAID = 200
 
+#: A server that wants a login says never (5xx) to whoever is not logged in: that is ours to mend,
+#: and no word on the mail.
+_LOGIN_CODES = frozenset({530, 534, 535, 538})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpServer:
@@ -28,7 +34,8 @@ class SmtpServer:
     user: str | None
     password: str | None
     sender: str
-    #: TLS from the first byte (``smtps://``); else STARTTLS where the server offers it.
+    #: TLS from the first byte (``smtps://``); else STARTTLS where the server offers it, and it must
+    #: where there is a password to hand over.
     is_tls: bool
 
 
@@ -87,35 +94,68 @@ class _EmailChannel:
             sock=connection,
             use_tls=self._server.is_tls,
             start_tls=None,
-            username=self._server.user,
-            password=self._server.password,
             tls_context=ssl.create_default_context(),
             timeout=10,
         )
         try:
             async with client:
+                await _log_in(client, self._server, connection)
                 _, said = await client.send_message(
                     _mail(message, address, self._server, self._host)
                 )
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            return _refusal(error.recipients[0].code, error.recipients[0].message)
-        except aiosmtplib.SMTPResponseException as error:
-            return _refusal(error.code, error.message)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            return _later(f"{type(error).__name__}: {error}")
+        except (aiosmtplib.SMTPException, _InTheClear, OSError) as error:
+            return _failure(error)
         finally:
             connection.close()
         return Report(outcome=Outcome.DELIVERED, detail=f"SMTP 250 {said}"[:_SAID])
+
+
+class _InTheClear(Exception):
+    """The password would go over the network for all to read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the SMTP server offers no STARTTLS, and the password would go in the clear: use a"
+            " server that does, or smtps:// in TOCSIN_SMTP_URL"
+        )
+
+
+async def _log_in(client: aiosmtplib.SMTP, server: SmtpServer, connection: socket.socket) -> None:
+    if server.user is None:
+        return
+    if client.get_transport_info("sslcontext") is None and not _is_here(connection):
+        raise _InTheClear
+    await client.login(server.user, server.password or "")
+
+
+def _is_here(connection: socket.socket) -> bool:
+    """Whether the other end is on this machine, where nobody listens in between."""
+    return ipaddress.ip_address(connection.getpeername()[0].partition("%")[0]).is_loopback
 
 
 def _later(detail: str) -> Report:
     return Report(outcome=Outcome.RETRY, detail=detail[:_SAID])
 
 
-def _refusal(code: int, said: str) -> Report:
-    """Tell a server that says never (5xx) from one that says later (4xx): RFC 5321 4.2.1."""
-    outcome = Outcome.REFUSED if 500 <= code < 600 else Outcome.RETRY
-    return Report(outcome=outcome, detail=f"SMTP {code} {said}"[:_SAID])
+def _failure(error: Exception) -> Report:
+    """Tell a mail refused for good from everything that can be mended, here or there.
+
+    Never is a 5xx (RFC 5321 4.2.1) to the recipient or to the mail. To the greeting, to the login
+    or to the sender it is said of every mail, and no page may be lost by that.
+    """
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        error = error.recipients[0]
+    if isinstance(error, _InTheClear):
+        return _later(str(error))
+    if not isinstance(error, aiosmtplib.SMTPResponseException):
+        return _later(f"{type(error).__name__}: {error}")
+    is_final = (
+        isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
+        and 500 <= error.code < 600
+        and error.code not in _LOGIN_CODES
+    )
+    outcome = Outcome.REFUSED if is_final else Outcome.RETRY
+    return Report(outcome=outcome, detail=f"SMTP {error.code} {error.message}"[:_SAID])
 
 
 def _mail(message: Message, address: str, server: SmtpServer, host: str) -> EmailMessage:

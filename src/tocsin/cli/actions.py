@@ -158,3 +158,11 @@ def explain(
     from tocsin.cli.daily import explain_service
 
     explain_service(service, at, severity, priority, as_json=as_json)
+
+
+@actions.command()
+def doctor(as_json: Json = False) -> None:
+    """Check everything that could stop a page; a remedy for each finding."""
+    from tocsin.cli.doctor import examine_all
+
+    examine_all(as_json=as_json)

@@ -141,20 +141,19 @@ def urls(
 @key_app.command("create")
 def key_create(
     name: Annotated[str, typer.Option(help="What it is for.")],
-    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.RESPONDER,
+    role: Annotated[
+        Role | None,
+        typer.Option(help="What it may do: the person's role, or responder, if not given."),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="The person it acts as, in at most their role.", metavar="EMAIL"),
+    ] = None,
 ) -> None:
     """Make an API key and print it; it cannot be shown again."""
-    from tocsin.boot import now, open_store
-    from tocsin.config import load
-    from tocsin.core.model import (
-        Role,
-    )
-    from tocsin.work.manage import Office
+    from tocsin.cli.setup import create_key
 
-    store = open_store(load())
-    office = Office(store.database, store.plans, store.vault)
-    typer.echo(office.create_api_key(name, Role(role.value), now()))
-    store.close()
+    create_key(name, role, user)
 
 
 @config_app.command("show")
@@ -233,6 +232,20 @@ def resolve(number: Number, as_json: Json = False) -> None:
 
 
 app.add_typer(actions)
+
+
+@app.command()
+def oncall(
+    at: Annotated[
+        str | None, typer.Option(help="At this instant, such as 2026-01-05T09:00Z.", metavar="T")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="Of this schedule.", metavar="S")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say who is on call, until when, and who comes then; exit 1 if nobody is."""
+    from tocsin.cli.oncall import list_oncall
+
+    list_oncall(at, schedule, as_json=as_json)
 
 
 @app.command()

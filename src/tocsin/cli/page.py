@@ -16,7 +16,9 @@ from rich.text import Text
 from tocsin.boot import now, open_store
 from tocsin.cli.output import print_json, print_table
 from tocsin.config import load
-from tocsin.core.model import NotificationState
+from tocsin.core.model import (
+    NotificationState,
+)
 from tocsin.core.plans import ContactMethod
 from tocsin.store.notifications import Progress
 from tocsin.work.deliver import DEADLINE

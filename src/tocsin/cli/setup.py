@@ -10,9 +10,13 @@ import typer
 
 from tocsin.boot import now, open_store
 from tocsin.config import Settings, load
+from tocsin.core.model import (
+    Role,
+)
 from tocsin.sentry.sender import BODIES, USUAL_ACTION, Issue, send, webhook
 from tocsin.work.configfile import BadFile, parse
 from tocsin.work.configure import Applied, Configurator
+from tocsin.work.manage import Office
 
 
 @contextmanager
@@ -21,6 +25,21 @@ def configurator(settings: Settings | None = None) -> Iterator[Configurator]:
     store = open_store(settings or load())
     try:
         yield Configurator(store.database, store.plans, store.vault)
+    finally:
+        store.close()
+
+
+def create_key(name: str, role: Role | None, user: str | None) -> None:
+    """Make an API key and print it. Raises NotFound, Invalid."""
+    store = open_store(load())
+    try:
+        office = Office(store.database, store.plans, store.vault)
+        key = (
+            office.create_api_key(name, role or Role.RESPONDER, now())
+            if user is None
+            else office.create_key_of(user, name, role, now())
+        )
+        typer.echo(key)
     finally:
         store.close()
 

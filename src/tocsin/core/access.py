@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from tocsin.core.model import (
+    Actor,
     Role,
 )
 
@@ -14,11 +16,13 @@ class Action(StrEnum):
 
     #: See incidents, deliveries, notifications and configuration (secrets masked).
     READ = "read"
-    #: Acknowledge, resolve, snooze, escalate, reassign, note, prioritise, open; send events.
+    #: Acknowledge, resolve, snooze, escalate, reassign, note, prioritise, open; send events; and
+    #: with a person behind the key: take shifts, offer their own, and be away.
     RESPOND = "respond"
     #: Feed a stored delivery in again.
     REPLAY = "replay"
-    #: Change services, integrations, policies, schedules, teams.
+    #: Change services, integrations, policies, schedules, teams, maintenance windows; and what
+    #: concerns other people: their overrides, swaps and absences.
     CONFIGURE = "configure"
     #: Change people and API keys.
     ADMINISTER = "administer"
@@ -41,3 +45,21 @@ ACCESS: dict[Role, frozenset[Action]] = {
 def may(role: Role, action: Action) -> bool:
     """Whether the role has the action."""
     return action in ACCESS[role]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks for something: by what name, and in which role."""
+
+    #: Its ``user_id`` is the person's, where there is one behind a key.
+    by: Actor
+    role: Role
+
+    def may(self, action: Action) -> bool:
+        """Whether their role has the action."""
+        return may(self.role, action)
+
+
+def least(*roles: Role) -> Role:
+    """Return the one of these roles that may do least."""
+    return min(roles, key=lambda role: len(ACCESS[role]))

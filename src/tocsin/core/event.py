@@ -10,7 +10,7 @@ from tocsin.core.dialect import as_text
 from tocsin.core.model import (
     Severity,
 )
-from tocsin.core.text import DEDUP_KEY_LENGTH
+from tocsin.core.text import DEDUP_KEY_LENGTH, clean
 
 ACTIONS = ("trigger", "acknowledge", "resolve")
 
@@ -28,7 +28,8 @@ def event_errors(body: Body, *, only_known_keys: bool) -> list[str]:
 
 def _errors(body: Body, *, only_known_keys: bool) -> Iterator[str]:
     if only_known_keys:
-        yield from (f"'{key}' is not a key of an event" for key in sorted(body.keys() - KEYS))
+        for key in sorted(body.keys() - KEYS):
+            yield f"'{clean(key, 100)}' is not a key of an event"
     action = body.get("event_action")
     if action not in ACTIONS:
         yield f"'event_action' must be one of {', '.join(ACTIONS)}"
@@ -55,5 +56,5 @@ def _payload_errors(payload: Any) -> Iterator[str]:
     if summary is None or not summary.strip():
         yield "'payload.summary' is missing or blank"
     severity = payload.get("severity")
-    if severity is not None and severity not in set(Severity):
+    if severity is not None and not (isinstance(severity, str) and severity in set(Severity)):
         yield f"'payload.severity' must be one of {', '.join(Severity)}"

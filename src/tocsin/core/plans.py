@@ -62,6 +62,8 @@ class Integration:
     is_replay_strict: bool
     routes: tuple[Route, ...] = ()
     overrides: Overrides = field(default_factory=Overrides)
+    #: Made for the events of API keys; the configuration file knows nothing of it.
+    is_made_by_us: bool = False
     is_deleted: bool = False
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from tocsin.core.model import Actor, Incident, IncidentStatus
+from tocsin.core.model import (
+    Actor,
+    Incident,
+    IncidentStatus,
+)
 
 #: The highest number; when all are taken, the one that was used the longest ago is taken again.
 LAST_CODE = 99

@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 #: Longer ones mean a mistake, and would leave the calendar when added to a date.
 LONGEST = timedelta(days=3653)
 
+#: Instants outside these mean a mistake, and would leave the calendar in another zone.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"([0-9]{1,9})([smhd])")
 
@@ -43,4 +46,15 @@ def parse_instant(text: str) -> datetime:
         raise ValueError(
             f"{text!r} is not an instant: write 2026-01-05T09:00:00Z, with Z or an offset"
         )
-    return at.astimezone(UTC)
+    return bounded(at)
+
+
+def bounded(at: datetime) -> datetime:
+    """Return an instant in UTC. Raises ValueError for one that can only be a mistake."""
+    try:
+        found = at.astimezone(UTC)
+    except OverflowError:
+        found = None
+    if found is None or not EARLIEST <= found <= LATEST:
+        raise ValueError(f"{at.isoformat()} is not between the years 1970 and 2200")
+    return found

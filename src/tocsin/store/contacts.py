@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from tocsin.core.model import MessageType
+from tocsin.core.model import (
+    MessageType,
+)
 from tocsin.store.db import new_id
 from tocsin.store.tables import (
     contact_methods,

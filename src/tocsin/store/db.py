@@ -83,11 +83,11 @@ class Database:
         with self._turn.taken(is_urgent=is_urgent), self._writer.begin() as connection:
             yield connection
 
-    def run(self, work: Callable[[Connection], T]) -> T:
+    def run(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:
         """Do ``work`` in a transaction of its own, again if the database asks for that."""
         for last in (*[False] * (_TRIES - 1), True):
             try:
-                with self.write() as connection:
+                with self.write(is_urgent=is_urgent) as connection:
                     return work(connection)
             except DBAPIError as error:
                 if last or not _asks_for_another_try(error):

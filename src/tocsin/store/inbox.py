@@ -62,10 +62,12 @@ def put(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
     is not work. Keeping the same arrivals twice (a commit whose outcome was lost on the way) keeps
     them once.
     """
-    firsts = _firsts(connection, arrivals)
+    firsts = _claim_keys(connection, [(arrival.key, arrival) for arrival in arrivals])
     stands = [firsts.get((a.integration_id, a.key), a.id) for a in arrivals]
     fresh = [a for a, stand in zip(arrivals, stands, strict=True) if stand == a.id]
-    replayed = [firsts.get((a.integration_id, a.body_key), a.id) != a.id for a in fresh]
+    # A repeat is not kept, and so its body was not seen.
+    seen = _claim_keys(connection, [(arrival.body_key, arrival) for arrival in fresh])
+    replayed = [seen.get((a.integration_id, a.body_key), a.id) != a.id for a in fresh]
     columns: dict[str, list[Any]] = {name: [getattr(a, name) for a in fresh] for name in _PLAIN}
     columns["partition"] = [partition_of(a.integration_id, a.dedup_key) for a in fresh]
     columns["status"] = [
@@ -97,19 +99,20 @@ _PLAIN = (
 )
 
 
-def _firsts(
-    connection: Connection, arrivals: Sequence[Arrival]
+def _claim_keys(
+    connection: Connection, keyed: Sequence[tuple[str | None, Arrival]]
 ) -> dict[tuple[str, str | None], str]:
-    """Claim the keys of these arrivals; return whose each key is."""
+    """Claim a key for each arrival that has one; return whose each key is."""
     firsts: dict[tuple[str, str | None], str] = {}
     fresh: list[tuple[str, str, str, datetime]] = []
-    for arrival in arrivals:
-        for key in (arrival.key, arrival.body_key):
-            if key is not None and (arrival.integration_id, key) not in firsts:
-                firsts[arrival.integration_id, key] = arrival.id
-                fresh.append((arrival.integration_id, key, arrival.id, arrival.received_at))
+    for key, arrival in keyed:
+        if key is not None and (arrival.integration_id, key) not in firsts:
+            firsts[arrival.integration_id, key] = arrival.id
+            fresh.append((arrival.integration_id, key, arrival.id, arrival.received_at))
     if not fresh:
         return firsts
+    # In one order everywhere: two processes that take the same keys wait, and never for each other.
+    fresh.sort()
     names = ("integration_id", "key", "delivery_id", "received_at")
     columns = {name: [row[at] for row in fresh] for at, name in enumerate(names)}
     taken = insert_columns(connection, delivery_keys, columns, "(integration_id, key) DO NOTHING")
@@ -263,6 +266,7 @@ class Stored:
     """A delivery as it came in."""
 
     integration_id: str
+    received_at: datetime
     url_style: str
     resource: str | None
     dedup_key: str | None
@@ -276,6 +280,7 @@ def stored(connection: Connection, delivery_id: str) -> Stored | None:
     query = (
         select(
             columns.integration_id,
+            columns.received_at,
             columns.url_style,
             columns.resource,
             columns.dedup_key,

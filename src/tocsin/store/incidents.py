@@ -23,6 +23,7 @@ from tocsin.core.model import (
 )
 from tocsin.store.db import insert_many
 from tocsin.store.tables import (
+    deliveries,
     escalation_policies,
     incident_assignees,
     incidents,
@@ -166,6 +167,24 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Incident]:
 def add_entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Append to timelines."""
     insert_many(connection, timeline, rows)
+
+
+def opened_since(
+    connection: Connection, since: datetime, service_ids: Sequence[str], limit: int
+) -> list[Incident]:
+    """Return incidents of some services (none named: of all), the newest first."""
+    query = select(incidents).where(incidents.c.triggered_at >= since)
+    if service_ids:
+        query = query.where(incidents.c.service_id.in_(service_ids))
+    query = query.order_by(incidents.c.number.desc()).limit(limit)
+    return [incident_of(row) for row in connection.execute(query).mappings()]
+
+
+def opening_delivery(connection: Connection, incident_id: str) -> str | None:
+    """Return the id of the first delivery of an incident, None if it is no longer kept."""
+    query = select(func.min(deliveries.c.id)).where(deliveries.c.incident_id == incident_id)
+    found: str | None = connection.scalar(query)
+    return found
 
 
 def with_another_policy(connection: Connection) -> list[str]:

@@ -170,6 +170,12 @@ def overdue_count(connection: Connection, before: datetime) -> int:
     return connection.scalar(query) or 0
 
 
+def buried_count(connection: Connection) -> int:
+    """Count jobs that were given up."""
+    query = select(func.count()).select_from(jobs).where(jobs.c.buried_at.is_not(None))
+    return connection.scalar(query) or 0
+
+
 def exists(connection: Connection, kind: Kind, subject: str) -> bool:
     """Whether a job waits (or lies buried) under this key."""
     return (

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     cast,
     exists,
+    func,
     literal_column,
     or_,
     select,
@@ -377,3 +378,16 @@ def finish_attempts(connection: Connection, finished: Sequence[Finished]) -> Non
 
 def _attempt_id(notification_id: str, number: int) -> str:
     return f"{notification_id}.{number}"
+
+
+def failed_count(connection: Connection, since: datetime) -> int:
+    """Count the notifications made since a time that could not be delivered."""
+    query = (
+        select(func.count())
+        .select_from(notifications)
+        .where(
+            notifications.c.state == NotificationState.FAILED.value,
+            notifications.c.created_at >= since,
+        )
+    )
+    return connection.scalar(query) or 0

@@ -7,12 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
+from tocsin.core.access import least
 from tocsin.core.model import (
     Role,
 )
 from tocsin.store import plans
 from tocsin.store.db import new_id
-from tocsin.store.tables import api_keys, contact_methods
+from tocsin.store.tables import api_keys, contact_methods, users
 from tocsin.store.vault import key_hash, new_key
 
 
@@ -39,7 +40,10 @@ def disable_contact_method(connection: Connection, id_: str, at: datetime, reaso
 def create_api_key(
     connection: Connection, name: str, role: Role, now: datetime, user_id: str | None = None
 ) -> str:
-    """Make an API key; it is told here and never again, for only its hash is kept."""
+    """Make an API key; it is told here and never again, for only its hash is kept.
+
+    With a person, whoever uses it is that person, in at most that person's role.
+    """
     key = new_key("tocsin")
     connection.execute(
         insert(api_keys).values(
@@ -55,13 +59,23 @@ def create_api_key(
 
 
 def find_api_key(connection: Connection, key: str) -> ApiKey | None:
-    """Return whom a key stands for, or None."""
+    """Return whom a key stands for; None if nobody, or if its person left."""
     columns = api_keys.c
     row = connection.execute(
-        select(columns.id, columns.name, columns.role, columns.user_id).where(
-            columns.key_hash == key_hash(key), columns.deleted_at.is_(None)
+        select(
+            columns.id,
+            columns.name,
+            columns.role,
+            columns.user_id,
+            users.c.role.label("user_role"),
+            users.c.deleted_at.label("left_at"),
         )
+        .join(users, users.c.id == columns.user_id, isouter=True)
+        .where(columns.key_hash == key_hash(key), columns.deleted_at.is_(None))
     ).first()
-    if row is None:
+    if row is None or row.left_at is not None:
         return None
-    return ApiKey(id=row.id, name=row.name, role=Role(row.role), user_id=row.user_id)
+    role = Role(row.role)
+    if row.user_role is not None:
+        role = least(role, Role(row.user_role))
+    return ApiKey(id=row.id, name=row.name, role=role, user_id=row.user_id)

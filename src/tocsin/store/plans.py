@@ -322,6 +322,7 @@ def _integration(row: RowMapping, vault: Vault) -> Integration:
             severity={word: Severity(name) for word, name in overrides["severity"].items()},
             priority={word: Priority(name) for word, name in overrides["priority"].items()},
         ),
+        is_made_by_us=row["is_made_by_us"],
         is_deleted=row["deleted_at"] is not None,
     )
 

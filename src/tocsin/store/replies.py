@@ -9,7 +9,11 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from tocsin.core import reply
-from tocsin.core.model import IncidentStatus, MessageType, NotificationState
+from tocsin.core.model import (
+    IncidentStatus,
+    MessageType,
+    NotificationState,
+)
 from tocsin.core.reply import Code, Subject
 from tocsin.store import contacts
 from tocsin.store.db import insert_many

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, or_, select, update
 
 from tocsin.core.plans import (
     Layer,
@@ -98,7 +98,8 @@ def _overrides(connection: Connection, users: Mapping[str, User]) -> dict[str, l
     found: dict[str, list[Override]] = defaultdict(list)
     query = select(overrides).where(overrides.c.deleted_at.is_(None)).order_by(overrides.c.id)
     for row in connection.execute(query).mappings():
-        if row["user_id"] in users:
+        # Without the one it stands in for it would replace everybody.
+        if {row["user_id"], row["instead_of_id"]} - {None} <= users.keys():
             found[row["schedule_id"]].append(override_of(row))
     return found
 
@@ -230,3 +231,12 @@ def remove_overrides(connection: Connection, ids: Sequence[str], now: datetime) 
     """Take overrides back."""
     if ids:
         connection.execute(update(overrides).where(overrides.c.id.in_(ids)).values(deleted_at=now))
+
+
+def forget_person(connection: Connection, user_id: str, now: datetime) -> None:
+    """Take back every override that somebody who leaves comes or goes by."""
+    columns = overrides.c
+    theirs = or_(columns.user_id == user_id, columns.instead_of_id == user_id)
+    connection.execute(
+        update(overrides).where(theirs, columns.deleted_at.is_(None)).values(deleted_at=now)
+    )

@@ -356,6 +356,8 @@ integrations = Table(
     Column("is_replay_strict", Boolean, nullable=False),
     Column("routes", Document, nullable=False),
     Column("overrides", Document, nullable=False),
+    #: Made for the events of API keys: no file names it, and so none removes it.
+    Column("is_made_by_us", Boolean, nullable=False, server_default=false()),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
     _live("name", "integrations"),

@@ -72,5 +72,8 @@ def new_key(prefix: str) -> str:
 
 
 def key_hash(key: str) -> str:
-    """Return how a routing key or API key is stored: long and random, one SHA-256 is enough."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    """Return how a routing key or API key is stored: long and random, one SHA-256 is enough.
+
+    Any text has one: a stranger's key may be a lone surrogate.
+    """
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -20,9 +19,6 @@ from tocsin.core.model import (
     Severity,
     Urgency,
 )
-from tocsin.core.plans import (
-    Plans,
-)
 from tocsin.core.times import parse_instant, parse_span
 from tocsin.store import views
 from tocsin.store.people import ApiKey
@@ -37,40 +33,21 @@ from tocsin.store.views import (
     PersonView,
 )
 from tocsin.web import me, schemas
-from tocsin.web.auth import actor_of, guard
+from tocsin.web.auth import guard
+from tocsin.web.back import Back, Cursor, Limit, Words
+from tocsin.web.back import actor as _actor
+from tocsin.web.back import back_of as _back
 from tocsin.web.calendar import FeedController, list_calendars
 from tocsin.web.explain import get_explanation
+from tocsin.web.oncall import ONCALL
 from tocsin.web.problems import Wrong
+from tocsin.web.setup import SETUP
 from tocsin.work import respond
-from tocsin.work.manage import Office, service_named
+from tocsin.work.manage import service_named
 from tocsin.work.respond import Desk, NotFound
 
 #: A filter that matches nothing: of a name that is nobody's.
 _NOBODY = ("-",)
-
-Limit = Annotated[int, QueryParameter(ge=1, le=views.MAX_LIMIT, description="Items of one page.")]
-Cursor = Annotated[str | None, QueryParameter(description="``next`` of the page before.")]
-Words = Annotated[str | None, QueryParameter(description="One value, or several with commas.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Back:
-    """What the handlers stand on, in ``app.state``."""
-
-    desk: Desk
-    office: Office
-    clock: Callable[[], datetime]
-    wake: Callable[[], None]
-
-
-def _back(state: State) -> Back:
-    back: Back = state.back
-    return back
-
-
-def _actor(request: Request[Any, Any, State], plans: Plans) -> Actor:
-    caller: ApiKey = request.state.caller
-    return actor_of(caller, plans)
 
 
 def _split(words: str | None, allowed: type[Any], name: str) -> tuple[str, ...]:
@@ -458,6 +435,8 @@ def build_router() -> Router:
             get_me,
             *me.HANDLERS,
             get_explanation,
+            *ONCALL,
+            *SETUP,
         ],
         security=[{"apiKey": []}],
     )

@@ -19,21 +19,26 @@ from sqlalchemy.exc import DBAPIError
 
 from tocsin import __version__
 from tocsin.core.dialect import Dialect
+from tocsin.core.plans import Integration
 from tocsin.store import inbox, jobs, views
 from tocsin.store.db import Database
-from tocsin.store.inbox import Arrival
+from tocsin.store.inbox import Arrival, Stored
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
-from tocsin.web.api import Back, build_router
+from tocsin.web.api import build_router
+from tocsin.web.back import Back
 from tocsin.web.calendar import Feeds, calendar_feed
 from tocsin.web.commit import GroupCommit
 from tocsin.web.deadlines import Deadlines
-from tocsin.web.intake import EventsFor, Intake, Outcome, Ports
+from tocsin.web.intake import Intake, Outcome, Ports
 from tocsin.web.metrics import Metrics
 from tocsin.web.problems import problem, refuse
 from tocsin.web.reader import Gone, Hold, Reader, Unread
+from tocsin.work.foresee import Hindsight
 from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
+from tocsin.work.rota import Rota
+from tocsin.work.things import collections
 
 #: How often the configuration in memory is compared with the database's.
 _REFRESH_SECONDS = 0.5
@@ -78,13 +83,15 @@ class Web:
         public_url: str = "",
     ) -> None:
         """Connect the parts; needs a running event loop."""
+        self._vault = vault
+        self._dialects = dialects
+        self._public_url = public_url
         self._database = database
         self._plans = plans
         self._clock = clock
         self._public_url = public_url
         self._hints = hints
         self._metrics = metrics
-        self._under_way = 0
         self._office = Office(database, plans, vault)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._loop)
@@ -94,8 +101,10 @@ class Web:
                 plans=plans,
                 dialects=dialects,
                 keep=self._commit.keep,
+                stored=self._stored,
                 outcome=self._outcome,
-                events_for=self._events_for,
+                may_send=self._may_send,
+                events_of=self._events_of,
                 count=metrics.count_intake,
                 max_body=max_body,
             ),
@@ -112,11 +121,7 @@ class Web:
             await self._framework(scope, receive, send)
         elif self._intake.takes(scope["path"]):
             began = time.perf_counter()
-            self._under_way += 1
-            try:
-                await self._intake(scope, receive, send)
-            finally:
-                self._under_way -= 1
+            await self._intake(scope, receive, send)
             self._metrics.intake_seconds.observe(time.perf_counter() - began)
         elif scope["method"] in _WITHOUT_BODY:
             await self._framework(scope, receive, send)
@@ -140,8 +145,12 @@ class Web:
             await self._framework(scope, whole, send)
 
     def is_busy(self) -> bool:
-        """Whether several webhooks are being taken at this moment."""
-        return self._under_way >= _BUSY
+        """Whether several webhooks are being taken at this moment.
+
+        Not those whose body is still on its way, nor those that wait for an outcome: half-open
+        requests must not slow down what pages people.
+        """
+        return self._intake.at_work >= _BUSY
 
     async def close(self) -> None:
         """Keep what was handed in, then end."""
@@ -168,8 +177,16 @@ class Web:
             return self._put_once(arrivals)
 
     def _put_once(self, arrivals: Sequence[Arrival]) -> list[str]:
-        with self._database.write(is_urgent=True) as connection:
-            return inbox.put(connection, arrivals)
+        return self._database.run(
+            lambda connection: inbox.put(connection, arrivals), is_urgent=True
+        )
+
+    async def _stored(self, delivery_id: str) -> Stored | None:
+        def look() -> Stored | None:
+            with self._database.read() as connection:
+                return inbox.stored(connection, delivery_id)
+
+        return await asyncio.to_thread(look)
 
     async def _outcome(self, delivery_id: str, seconds: float) -> Outcome | None:
         """Look for the outcome of a delivery until it is there or time is up."""
@@ -191,11 +208,11 @@ class Web:
             return None
         return Outcome(outcome=found.outcome, incident_id=found.incident_id)
 
-    async def _events_for(self, key: str, service: str) -> EventsFor:
-        may_send, integration = await asyncio.to_thread(
-            self._office.events_integration, key, service, self._clock()
-        )
-        return EventsFor(may_send, integration)
+    async def _may_send(self, key: str) -> bool | None:
+        return await asyncio.to_thread(self._office.may_send_events, key)
+
+    async def _events_of(self, service: str) -> Integration | None:
+        return await asyncio.to_thread(self._office.events_integration, service, self._clock())
 
     async def _refresh_forever(self) -> None:
         while True:
@@ -210,6 +227,11 @@ class Web:
         back = Back(
             desk=Desk(self._database, self._plans),
             office=self._office,
+            rota=Rota(self._database, self._plans),
+            hindsight=Hindsight(self._database, self._plans, self._dialects),
+            collections=collections(
+                self._database, self._plans, self._vault, public_url=self._public_url
+            ),
             clock=self._clock,
             wake=self._wake_from_thread,
         )

@@ -12,10 +12,16 @@ import threading
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
 from tocsin.store.inbox import Arrival
 
 #: Rows of one transaction: larger groups gain nothing and make the first one wait.
 GROUP = 500
+
+#: The database is away, locked or full: what would not be kept together is not kept apart either.
+_NOBODYS_FAULT = (OperationalError, InterfaceError, NoConnection)
 
 
 class GroupCommit:
@@ -70,6 +76,12 @@ class GroupCommit:
         try:
             kept: list[str] | Exception = self._put([arrival for arrival, _ in group])
         except Exception as error:  # noqa: BLE001 - each of the waiting requests gets it
+            if len(group) > 1 and not isinstance(error, _NOBODYS_FAULT):
+                # One of them cannot be kept. In halves, it ends up alone with its error.
+                middle = len(group) // 2
+                self._keep(group[:middle])
+                self._keep(group[middle:])
+                return
             kept = error
         self._loop.call_soon_threadsafe(self._answer, [answer for _, answer in group], kept)
 

@@ -26,15 +26,16 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Integration,
 )
+from tocsin.core.text import clean
 from tocsin.store.db import new_id
-from tocsin.store.inbox import Arrival
+from tocsin.store.inbox import Arrival, Stored
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import key_hash
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.reader import Gone, Hold, Reader, Receive, Scope, Unread
-from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, ApiKeyFor, Request
+from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, BearerKey, Request
 from tocsin.web.signature import is_signed, signature_of
-from tocsin.web.styles import Kept, Refusal, accepted, style_of
+from tocsin.web.styles import Kept, Refusal, Style, accepted, style_of
 from tocsin.work.intake import dialect_for
 
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -44,6 +45,9 @@ log = structlog.get_logger("intake")
 
 #: A request that could not be kept within this is answered 503.
 _KEEP_SECONDS = 10.0
+
+#: A reason has no more room in the log.
+_REASON_LENGTH = 500
 
 #: The source whose bodies are Sentry's, with Sentry's signatures.
 _SENTRY = "sentry"
@@ -57,16 +61,6 @@ class Outcome:
     incident_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class EventsFor:
-    """An API key asked to send events to a service."""
-
-    #: None: nobody knows the key.
-    may_send: bool | None
-    #: None: there is no such service.
-    integration: Integration | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """What intake asks of the rest of the program."""
@@ -75,10 +69,14 @@ class Ports:
     dialects: Mapping[str, Dialect]
     #: Keep a request, durably; return the delivery that stands for it.
     keep: Callable[[Arrival], Awaitable[str]]
+    #: Return a delivery as it came in, if it is still there.
+    stored: Callable[[str], Awaitable[Stored | None]]
     #: Wait for a delivery's outcome for so many seconds; None if it was not processed in time.
     outcome: Callable[[str, float], Awaitable[Outcome | None]]
-    #: What an API key may send to a service.
-    events_for: Callable[[str, str], Awaitable[EventsFor]]
+    #: Whether an API key may send events; None if nobody knows it.
+    may_send: Callable[[str], Awaitable[bool | None]]
+    #: The integration that takes a service's events; None if there is no such service.
+    events_of: Callable[[str], Awaitable[Integration | None]]
     #: Count a request by integration and result.
     count: Callable[[str, str], None]
     max_body: int
@@ -96,14 +94,15 @@ class _Refused(Exception):
     ) -> None:
         super().__init__(reason)
         self.refusal = refusal
-        self.reason = reason
+        # They may quote the request: repaired here, once, for the answer and for the log.
+        self.reason = clean(reason)
         self.integration = integration
-        self.errors = errors or []
+        self.errors = [clean(error) for error in errors or []]
 
     @property
     def whole_reason(self) -> str:
-        """The reason with what exactly is wrong, as far as the log has room."""
-        return "; ".join(dict.fromkeys([self.reason, *self.errors]))[:500]
+        """The reason with what exactly is wrong."""
+        return "; ".join(dict.fromkeys([self.reason, *self.errors]))
 
 
 class Intake:
@@ -115,6 +114,8 @@ class Intake:
         self._clock = clock
         self._deadlines = deadlines
         self._reader = Reader(ports.max_body, deadlines)
+        #: Requests that were read and are not yet kept: those that cost something now.
+        self.at_work = 0
 
     def takes(self, path: str) -> bool:
         """Whether this path is an intake URL."""
@@ -124,25 +125,25 @@ class Intake:
         """Answer one request."""
         with Hold(self._reader) as hold:
             try:
-                status, answer, headers = await self._answer(scope, receive, hold)
+                status, body, headers = await self._answer(scope, receive, hold)
             except Gone:
                 return
-        await _send(send, status, answer, headers)
+        await _send(send, status, body, headers)
 
     async def _answer(
         self, scope: Scope, receive: Receive, hold: Hold
-    ) -> tuple[int, dict[str, Any], Headers]:
+    ) -> tuple[int, bytes, Headers]:
         matched = style_of(scope["path"])
         assert matched is not None
         style, rest = matched
         if scope["method"] != "POST":
-            return 405, style.refuse("this URL takes POST", []), [(b"allow", b"POST")]
+            return 405, _encoded(style.refuse("this URL takes POST", [])), [(b"allow", b"POST")]
         try:
             body = await self._reader.read(scope, receive, hold)
         except Unread as error:
             self._ports.count("-", str(error.status))
             headers = _LATER if error.status == 503 else []
-            return error.status, style.refuse(error.reason, []), headers
+            return error.status, _encoded(style.refuse(error.reason, [])), headers
         request = Request(
             style=style,
             rest=rest,
@@ -153,21 +154,32 @@ class Intake:
             received_at=self._clock(),
         )
         try:
-            with self._deadlines.within(_KEEP_SECONDS + MAX_WAIT):
-                status, answer = await self._take(request)
-        except _Refused as refused:
-            status = style.refused[refused.refusal]
-            await self._log_refused(request, refused, status)
-            return status, style.refuse(refused.reason, refused.errors), []
+            status, answer = await self._take_or_refuse(request)
+            return status, _encoded(answer), []
         except Exception as error:  # noqa: BLE001 - not kept is 503, whatever the reason
             log.warning("delivery not kept", error=f"{type(error).__name__}: {error}"[:300])
             self._ports.count("-", "503")
             reason = "this delivery could not be stored just now; send it again"
-            return 503, style.refuse(reason, []), _LATER
-        return status, answer, []
+            return 503, _encoded(style.refuse(reason, [])), _LATER
 
-    async def _take(self, request: Request) -> tuple[int, dict[str, Any]]:
-        """Look at a request in the order of refusal, keep it, and say so."""
+    async def _take_or_refuse(self, request: Request) -> tuple[int, dict[str, Any]]:
+        style = request.style
+        self.at_work += 1
+        try:
+            with self._deadlines.within(_KEEP_SECONDS):
+                kept = await self._take(request)
+        except _Refused as refused:
+            status = style.refused[refused.refusal]
+            await self._log_refused(request, refused, status)
+            return status, style.refuse(refused.reason, refused.errors)
+        finally:
+            self.at_work -= 1
+        if not kept.is_readable:
+            return style.accepted, accepted(kept)
+        return style.accepted, style.answer(await self._awaited(request, kept))
+
+    async def _take(self, request: Request) -> Kept:
+        """Look at a request in the order of refusal, and keep it."""
         integration, body = await self._integration(request)
         is_verified = self._check(request, integration)
         try:
@@ -187,28 +199,34 @@ class Intake:
 
     async def _integration(self, request: Request) -> tuple[Integration, Body | None]:
         """Find whose key this is; the body comes too where the key was in it."""
-        style = request.style.name
+        if request.style.has_key_in_body:
+            _check_encoding(request, None)
         try:
-            key, body = KEY_OF[style](request)
+            key, body = KEY_OF[request.style.name](request)
         except NotJson as error:
             raise _Refused(Refusal.NOT_JSON, str(error)) from None
-        if isinstance(key, ApiKeyFor):
-            return await self._events_integration(key), body
+        if isinstance(key, BearerKey):
+            integration, body = await self._by_api_key(key, request)
+        else:
+            integration = await self._by_routing_key(request.style.name, key)
+        if not integration.is_enabled:
+            reason = f"the integration {integration.name} is disabled"
+            raise _Refused(Refusal.DISABLED, reason, integration)
+        return integration, body
+
+    async def _by_routing_key(self, style: str, key: str | None) -> Integration:
         if not key:
             raise _Refused(Refusal.NO_KEY, NO_KEY[style])
-        integration = await self._by_key(key)
+        integration = await self._known(key)
         if integration is None:
             reason = "unknown key: copy the URL of the integration again"
             raise _Refused(Refusal.UNKNOWN_KEY, reason)
         if style in ("events", "pagerduty") and integration.source == _SENTRY:
             reason = "this key belongs to a Sentry integration, which takes its webhooks at /in/"
             raise _Refused(Refusal.UNKNOWN_KEY, reason)
-        if not integration.is_enabled:
-            reason = f"the integration {integration.name} is disabled"
-            raise _Refused(Refusal.DISABLED, reason, integration)
-        return integration, body
+        return integration
 
-    async def _by_key(self, key: str) -> Integration | None:
+    async def _known(self, key: str) -> Integration | None:
         hashed = key_hash(key)
         found = self._ports.plans.by_routing_key(hashed)
         if found is None:
@@ -217,17 +235,25 @@ class Intake:
             found = self._ports.plans.by_routing_key(hashed)
         return found
 
-    async def _events_integration(self, key: ApiKeyFor) -> Integration:
-        if not key.service:
-            raise _Refused(Refusal.INVALID, "with an API key, 'service_id' is needed")
-        found = await self._ports.events_for(key.api_key, key.service)
-        if found.may_send is None:
+    async def _by_api_key(self, key: BearerKey, request: Request) -> tuple[Integration, Body]:
+        """Ask for the key first: nobody's body is not looked at."""
+        may_send = await self._ports.may_send(key.text)
+        if may_send is None:
             raise _Refused(Refusal.UNKNOWN_KEY, "unknown API key")
-        if not found.may_send:
+        if not may_send:
             raise _Refused(Refusal.FORBIDDEN, "this API key may not send events")
-        if found.integration is None:
-            raise _Refused(Refusal.INVALID, f"there is no service {key.service}")
-        return found.integration
+        _check_encoding(request, None)
+        try:
+            body = read_body(request.body)
+        except NotJson as error:
+            raise _Refused(Refusal.NOT_JSON, str(error)) from None
+        service = body.get("service_id")
+        if not service or not isinstance(service, str):
+            raise _Refused(Refusal.INVALID, "with an API key, 'service_id' is needed")
+        integration = await self._ports.events_of(service)
+        if integration is None:
+            raise _Refused(Refusal.INVALID, f"there is no service {service}")
+        return integration, body
 
     def _check(self, request: Request, integration: Integration) -> bool:
         """Check type, encoding and signature; return whether a signature was verified."""
@@ -235,9 +261,7 @@ class Intake:
         if request.style.needs_json_type and kind != "application/json":
             reason = f"the content type is {kind or 'missing'}, not application/json"
             raise _Refused(Refusal.CONTENT_TYPE, reason, integration)
-        if request.header(b"content-encoding") is not None:
-            reason = "the body is encoded: send it without Content-Encoding"
-            raise _Refused(Refusal.ENCODED, reason, integration)
+        _check_encoding(request, integration)
         if integration.source != _SENTRY or not integration.signing_secrets:
             return False
         signature = signature_of(request.headers, request.raw_headers)
@@ -254,10 +278,10 @@ class Intake:
 
     async def _keep(
         self, request: Request, integration: Integration, body: Body, *, is_verified: bool
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> Kept:
         style = request.style
         dialect = self._ports.dialects[dialect_for(integration, style.name)]
-        dedup_key, resolves = self._identify(request, dialect, body, integration)
+        dedup_key, resolves = _identify(style, dialect, body, request.resource, integration)
         body_key = None
         if integration.is_replay_strict and is_verified:
             body_key = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
@@ -280,48 +304,40 @@ class Intake:
             dedup_key=dedup_key,
             resolves=resolves,
         )
-        seconds = max(style.waits, request.wait)
-        if seconds and (found := await self._ports.outcome(stands, seconds)):
-            kept = msgspec.structs.replace(
-                kept, outcome=found.outcome, incident_id=found.incident_id, was_awaited=True
-            )
-        return style.accepted, style.answer(kept)
+        if stands == arrival.id or not style.tells_more:
+            return kept
+        first = await self._ports.stored(stands)
+        return _as_first(kept, first, style, dialect, integration) if first else kept
 
-    def _identify(
-        self, request: Request, dialect: Dialect, body: Body, integration: Integration
-    ) -> tuple[str | None, bool]:
-        """Return the dedup key, and whether it resolves; no more of it than the answer tells."""
-        if not request.style.tells_more:
-            reading = identify(dialect, body, request.resource)
-            return (reading.dedup_key if reading else None), False
-        signal = read(dialect, body, request.resource, integration)
-        if signal is None:
-            return None, False
-        return signal.dedup_key, signal.verb is Verb.RESOLVE
+    async def _awaited(self, request: Request, kept: Kept) -> Kept:
+        """Wait for the outcome, if the sender or the URL does."""
+        seconds = max(request.style.waits, request.wait)
+        if not seconds:
+            return kept
+        with self._deadlines.within(_KEEP_SECONDS + MAX_WAIT):
+            found = await self._ports.outcome(kept.delivery_id, seconds)
+        if found is None:
+            return kept
+        return msgspec.structs.replace(
+            kept, outcome=found.outcome, incident_id=found.incident_id, was_awaited=True
+        )
 
-    async def _keep_unread(
-        self, request: Request, integration: Integration, reason: str
-    ) -> tuple[int, dict[str, Any]]:
-        style = request.style
+    async def _keep_unread(self, request: Request, integration: Integration, reason: str) -> Kept:
+        # Only an accepted delivery is the first of its key: this one has none.
         arrival = _arrival(
-            request,
-            integration,
-            DeliveryStatus.REJECTED,
-            style.accepted,
-            reason=reason,
-            key=request.idempotency_key,
+            request, integration, DeliveryStatus.REJECTED, request.style.accepted, reason=reason
         )
         stands = await self._ports.keep(arrival)
         self._ports.count(integration.name, "unreadable")
-        kept = Kept(
+        return Kept(
             delivery_id=stands,
             integration_id=integration.id,
             received_at=request.received_at,
             body=b"",
             dedup_key=None,
             resolves=False,
+            is_readable=False,
         )
-        return style.accepted, accepted(kept)
 
     async def _log_refused(self, request: Request, refused: _Refused, status: int) -> None:
         integration = refused.integration
@@ -339,12 +355,49 @@ class Intake:
             log.warning("refusal not kept", error=f"{type(error).__name__}: {error}"[:300])
 
 
+def _identify(
+    style: Style, dialect: Dialect, body: Body, resource: str | None, integration: Integration
+) -> tuple[str | None, bool]:
+    """Return the dedup key, and whether it resolves; no more of it than the answer tells."""
+    if not style.tells_more:
+        reading = identify(dialect, body, resource)
+        return (reading.dedup_key if reading else None), False
+    signal = read(dialect, body, resource, integration)
+    if signal is None:
+        return None, False
+    return signal.dedup_key, signal.verb is Verb.RESOLVE
+
+
+def _as_first(
+    kept: Kept, first: Stored, style: Style, dialect: Dialect, integration: Integration
+) -> Kept:
+    """Let the answer to a repeat tell of the delivery that it repeats."""
+    body = read_body(first.body)
+    dedup_key, resolves = _identify(style, dialect, body, first.resource, integration)
+    return msgspec.structs.replace(
+        kept,
+        received_at=first.received_at,
+        body=bytes(first.body),
+        dedup_key=dedup_key,
+        resolves=resolves,
+    )
+
+
+def _check_encoding(request: Request, integration: Integration | None) -> None:
+    if request.header(b"content-encoding") is not None:
+        reason = "the body is encoded: send it without Content-Encoding"
+        raise _Refused(Refusal.ENCODED, reason, integration)
+
+
 #: With 503: when to try again.
 _LATER: Headers = [(b"retry-after", b"1")]
 
 
-async def _send(send: Send, status: int, answer: dict[str, Any], headers: Headers) -> None:
-    body = msgspec.json.encode(answer)
+def _encoded(answer: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(answer)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
     start = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -374,7 +427,7 @@ def _arrival(
         resource=resource[:100] if resource else None,
         status=status,
         http_status=http_status,
-        reason=reason,
+        reason=clean(reason, _REASON_LENGTH) if reason is not None else None,
         dedup_key=dedup_key,
         headers=request.kept_headers,
         body=request.body,

@@ -12,7 +12,9 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, JSONBody
 
 from tocsin.core.access import Action
-from tocsin.core.model import Urgency
+from tocsin.core.model import (
+    Urgency,
+)
 from tocsin.core.plans import ContactMethod, User
 from tocsin.core.times import format_span, parse_span
 from tocsin.store.people import ApiKey

@@ -14,7 +14,9 @@ from sqlalchemy.exc import DataError
 from tocsin.core.body import NotJson
 from tocsin.core.incident import Refused
 from tocsin.store.views import BadCursor
+from tocsin.work.configfile import BadFile, explained
 from tocsin.work.contacts import Mistaken
+from tocsin.work.refusals import Conflict, Forbidden, Invalid
 from tocsin.work.respond import NotFound
 
 log = structlog.get_logger("web")
@@ -50,6 +52,10 @@ class Wrong(HTTPException):
 STATUS_OF: dict[type[Exception], int] = {
     NotFound: 404,
     Refused: 409,
+    Conflict: 409,
+    Forbidden: 403,
+    Invalid: 400,
+    BadFile: 400,
     BadCursor: 400,
     Mistaken: 400,
     NotJson: 400,
@@ -96,6 +102,8 @@ async def refuse(send: Any, status: int, reason: str) -> None:
 
 def _said(error: HTTPException) -> str:
     """Return the detail, with what exactly was wrong where the framework knows it."""
+    if isinstance(error.__cause__, msgspec.ValidationError):
+        return explained(str(error.__cause__).replace("`$.data", "`$"))[1]
     found = error.extra if isinstance(error.extra, list) else []
     exact = [
         f"{item.get('key', '')}: {item.get('message', '')}".lstrip(": ")

@@ -86,15 +86,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKeyFor:
-    """An API key in place of a routing key, and the service it names."""
+class BearerKey:
+    """An API key in place of a routing key; the body names the service."""
 
-    api_key: str
-    service: str | None
+    text: str
 
 
 #: A key, and the body where it had to be read to find the key.
-Found: TypeAlias = tuple[str | ApiKeyFor | None, Body | None]
+Found: TypeAlias = tuple[str | BearerKey | None, Body | None]
 
 
 def _path_key(request: Request) -> Found:
@@ -116,11 +115,7 @@ def _events_key(request: Request) -> Found:
     token = _TOKEN.fullmatch(request.header(b"authorization") or "")
     if token:
         return token[1], None
-    if request.bearer is None:
-        return None, None
-    body = read_body(request.body)
-    service = body.get("service_id")
-    return ApiKeyFor(request.bearer, service if isinstance(service, str) else None), body
+    return BearerKey(request.bearer) if request.bearer is not None else None, None
 
 
 def _pagerduty_key(request: Request) -> Found:

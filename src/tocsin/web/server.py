@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -17,11 +18,42 @@ _AT_WORK = 4096
 _HEADERS_MS = 5_000
 
 
+class CannotListen(OSError):
+    """The address is in use, or not ours to listen on."""
+
+
+def check_listen(listen: tuple[str, int]) -> None:
+    """Make sure that the address is free, and ours. Raises CannotListen.
+
+    The server itself would share a port that another one has (SO_REUSEPORT), and the kernel would
+    deal webhooks out between the two.
+    """
+    host, port = listen
+    try:
+        family, kind, protocol, _, address = _resolved(listen)
+        with socket.socket(family, kind, protocol) as probe:
+            # Connections of a server that ended a moment ago are no hindrance; a listening one is.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another address with"
+            " --listen or TOCSIN_LISTEN"
+        ) from None
+
+
+def _resolved(listen: tuple[str, int]) -> Any:
+    """Return the first address of a host, as the server wants it: it takes no names."""
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    return socket.getaddrinfo(*listen, type=kind, flags=flags)[0]
+
+
 async def run_server(
     app: Any, listen: tuple[str, int], stop: asyncio.Event, ready: asyncio.Event | None = None
 ) -> None:
     """Serve ``app`` until ``stop``, then answer what is under way."""
-    host, port = listen
+    host, port = _resolved(listen)[4][:2]
     server = Server(
         app,
         address=host,
@@ -38,7 +70,8 @@ async def run_server(
     stopping = asyncio.create_task(stop.wait())
     if ready is not None:
         await _until_listening(host, port, serving)
-        ready.set()
+        if not serving.done():
+            ready.set()
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
         server.stop()  # type: ignore[no-untyped-call]

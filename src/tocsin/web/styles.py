@@ -39,6 +39,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     dedup_key: str | None
     resolves: bool
+    #: Not, if it was signed and is no JSON.
+    is_readable: bool = True
     #: What became of it, if the sender waited and it was processed in time.
     outcome: str | None = None
     incident_id: str | None = None
@@ -58,6 +60,8 @@ class Style:
     refuse: Callable[[str, list[str]], dict[str, Any]]
     #: Whether the body must say that it is JSON.
     needs_json_type: bool = False
+    #: Whether the key is in the body, which must be readable then before anything is known of it.
+    has_key_in_body: bool = False
     #: Whether the answer tells more of the delivery than that it is kept.
     tells_more: bool = False
     #: Seconds it waits for the outcome of its own accord.
@@ -188,6 +192,7 @@ STYLES: tuple[Style, ...] = (
         refused=dict.fromkeys(Refusal, 400) | {Refusal.ENCODED: 415},
         answer=_enqueued,
         refuse=_invalid_event,
+        has_key_in_body=True,
         tells_more=True,
     ),
 )

@@ -22,7 +22,11 @@ from tocsin.core.message import (
     words_of_many,
     words_of_notice,
 )
-from tocsin.core.model import Incident, IncidentStatus, MessageType
+from tocsin.core.model import (
+    Incident,
+    IncidentStatus,
+    MessageType,
+)
 from tocsin.core.plans import ContactMethod, Plans, Schedule, User
 from tocsin.core.schedule import on_call, standing
 from tocsin.store.contacts import Verification

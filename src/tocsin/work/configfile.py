@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import zoneinfo
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -29,6 +28,8 @@ from tocsin.work.schedulefile import (
     ScheduleTable,
     SupportHoursTable,
     Table,
+    faults,
+    known_zone,
     one_of,
     span,
     unique,
@@ -102,7 +103,7 @@ class UserTable(Table, kw_only=True):
         """Check address, zone, and that rules name contact methods that are there."""
         if wrong := check_email(self.email):
             raise ValueError(wrong)
-        one_of("time zone", self.time_zone, zoneinfo.available_timezones())
+        known_zone(self.time_zone)
         names = [method.name for method in self.contact_methods]
         unique("contact method", names)
         for rule in self.notification_rules:
@@ -223,13 +224,13 @@ class IntegrationTable(Table, kw_only=True):
             raise ValueError("a signing secret is not empty: leave the list empty for none")
         if self.sentry_url is not None and not self.sentry_url.startswith(("http://", "https://")):
             raise ValueError(f"sentry_url {self.sentry_url!r} is not an http:// or https:// URL")
-        self.routes = [_checked_route(route) for route in self.routes]
+        self.routes = [checked_route(route) for route in self.routes]
 
 
 ROUTE_FIELDS = ("project", "environment", "level", "resource", "action", "title")
 
 
-def _checked_route(route: Mapping[str, Words]) -> dict[str, Words]:
+def checked_route(route: Mapping[str, Words]) -> dict[str, Words]:
     """Check a route's fields; write its matches as lists."""
     checked: dict[str, Words] = {}
     for field, value in route.items():
@@ -278,6 +279,18 @@ class Source:
         return f"{self.name}:{self.lines.get(path, 1)}: {message}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Nowhere(Source):
+    """What did not come from a file: nothing has a line."""
+
+    def at(self, path: Path, message: str) -> str:  # noqa: ARG002
+        """Say it without a place."""
+        return message
+
+
+NOWHERE = _Nowhere("", {})
+
+
 def parse(text: str, name: str) -> tuple[File, Source]:
     """Read and check a file. Raises BadFile."""
     try:
@@ -290,14 +303,16 @@ def parse(text: str, name: str) -> tuple[File, Source]:
     lines: dict[Path, int] = {}
     try:
         value = _plain(node, (), lines) if node is not None else {}
-    except _Twice as twice:
-        raise BadFile([f"{name}:{twice.line}: {twice.key!r} is there twice"]) from None
+    except _Wrong as wrong:
+        raise BadFile([f"{name}:{wrong.line}: {wrong}"]) from None
     source = Source(name, lines)
     try:
         file = msgspec.convert(value, File)
     except msgspec.ValidationError as error:
-        raise BadFile([_explained(str(error), source)]) from None
-    findings = list(_dangling(file, source))
+        path, message = explained(str(error))
+        raise BadFile([source.at(path, message)]) from None
+    findings = [source.at(path, message) for path, message in faults(file)]
+    findings += dangling(file, source)
     if findings:
         raise BadFile(findings)
     return file, source
@@ -318,11 +333,24 @@ for _tag, _pattern, _first in (
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^$"), [""])
 
 
-class _Twice(Exception):
-    def __init__(self, key: str, line: int) -> None:
-        super().__init__(key)
-        self.key = key
+class _Wrong(Exception):
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
         self.line = line
+
+
+#: Control characters and lone surrogates: PostgreSQL takes no NUL, nothing takes the others well.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _text(node: yaml.Node, *, may_break: bool) -> str:
+    """Return the text of a node; lines and tabs stand only in what a title is compared with."""
+    text = str(node.value)
+    unfit = next((one for one in _UNFIT.findall(text) if not (may_break and one in "\t\n")), None)
+    if unfit is not None:
+        line = node.start_mark.line + 1
+        raise _Wrong(f"the character U+{ord(unfit):04X} may not stand in a text", line)
+    return text
 
 
 def _plain(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
@@ -331,16 +359,16 @@ def _plain(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            key = _text(key_node, may_break=False)
             if key in found:
-                raise _Twice(key, key_node.start_mark.line + 1)
+                raise _Wrong(f"{key!r} is there twice", key_node.start_mark.line + 1)
             lines[(*path, key)] = key_node.start_mark.line + 1
             found[key] = _plain(value_node, (*path, key), lines)
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, at), lines) for at, item in enumerate(node.value)]
     kind = node.tag.rpartition(":")[2]
-    return _SCALARS.get(kind, str)(node.value)
+    return _SCALARS.get(kind, str)(_text(node, may_break="routes" in path))
 
 
 _SCALARS: Mapping[str, Callable[[str], Any]] = {
@@ -356,8 +384,8 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 
 
-def _explained(error: str, source: Source) -> str:
-    """Turn msgspec's words into ours, with the line."""
+def explained(error: str) -> tuple[Path, str]:
+    """Turn msgspec's words into ours; return them with the place they are about."""
     at = _AT.search(error)
     message = error[: at.start()] if at else error
     path: Path = tuple(
@@ -369,13 +397,13 @@ def _explained(error: str, source: Source) -> str:
         field = unknown["field"]
         close = difflib.get_close_matches(field, sorted(_all_fields()), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return source.at((*path, field), f"unknown key {field!r}{hint}")
+        return (*path, field), f"unknown key {field!r}{hint}"
     if missing := _MISSING.match(message):
-        return source.at(path, f"{missing['field']!r} is missing")
+        return path, f"{missing['field']!r} is missing"
     field = f"{path[-1]}: " if path and isinstance(path[-1], str) else ""
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
-    return source.at(path, f"{field}{message[0].lower()}{message[1:]}")
+    return path, f"{field}{message[0].lower()}{message[1:]}"
 
 
 #: How msgspec calls things, and how the file's readers do.
@@ -392,10 +420,10 @@ _WORDS = {
 
 def _all_fields() -> Iterator[str]:
     for table in Table.__subclasses__():
-        yield from table.__struct_fields__
+        yield from table.__struct_encode_fields__
 
 
-def _dangling(file: File, source: Source) -> Iterator[str]:
+def dangling(file: File, source: Source) -> Iterator[str]:
     """Yield what names something that is not in the file, or something that is there twice."""
     names = {
         "user": [user.email for user in file.users],
@@ -415,8 +443,9 @@ def _dangling(file: File, source: Source) -> Iterator[str]:
             if value in seen:
                 yield source.at((section, at, field), f"{value!r} is there twice in {section}")
             seen.add(value)
-    for path, kind, name in _references(file):
-        if name not in names[kind]:
+    known = {kind: frozenset(every) for kind, every in names.items()}
+    for path, kind, name in references(file):
+        if name not in known[kind]:
             close = difflib.get_close_matches(name, names[kind], n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             yield source.at(path, f"there is no {kind} {name!r}{hint}")
@@ -425,7 +454,7 @@ def _dangling(file: File, source: Source) -> Iterator[str]:
 Reference: TypeAlias = tuple[Path, str, str]
 
 
-def _references(file: File) -> Iterator[Reference]:
+def references(file: File) -> Iterator[Reference]:
     """Yield every name that must be somewhere else in the file: where, of which kind, which."""
     for at, team in enumerate(file.teams):
         for number, member in enumerate(team.members):

@@ -6,7 +6,7 @@ import base64
 import difflib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from tocsin.core.times import parse_span
 from tocsin.store import setup
 from tocsin.store.db import Database, new_id
 from tocsin.store.plans import PlansCache, changed, load, steps_document
-from tocsin.store.schedules import layer_document, set_overrides
+from tocsin.store.schedules import forget_person, layer_document, set_overrides
 from tocsin.store.tables import (
     escalation_policies,
     integrations,
@@ -95,11 +95,13 @@ class Configurator:
             if not dry_run:
                 setup.lock(connection)
             plans = load(connection, self._vault)
-            now_file = self._file(connection, plans)
-            wanted = _completed(file, now_file, source)
-            changes = tuple(_changes(now_file, wanted))
+            keys = setup.routing_keys(connection, self._vault)
+            now_file = _managed(plans, keys)
+            named = {one.name: keys[one.id] for one in living(plans.integrations)}
+            wanted = completed(file, now_file, named, source)
+            changes = tuple(differences(now_file, wanted))
             if changes and not dry_run:
-                _Writer(connection, plans, self._vault, now).write(wanted, changes)
+                Writer(connection, plans, self._vault, now).write(wanted, changes)
                 changed(connection, now)
             return Applied(changes=changes)
 
@@ -111,14 +113,10 @@ class Configurator:
     def export(self) -> File:
         """Return the configuration as a file, secrets as references."""
         with self._database.read() as connection:
-            file = self._file(connection, self._plans.current(connection))
-        for user in file.users:
-            for method in user.contact_methods:
-                if method.secret is not None:
-                    method.secret = reference(method.secret)
-        for integration in file.integrations:
-            integration.routing_key = reference(integration.routing_key or "")
-            integration.signing_secrets = [reference(s) for s in integration.signing_secrets]
+            keys = setup.routing_keys(connection, self._vault)
+            file = _managed(self._plans.current(connection), keys)
+        for row in (*file.users, *file.integrations):
+            mask(row)
         return file
 
     def urls(self, public_url: str, name: str) -> list[str] | None:
@@ -127,7 +125,7 @@ class Configurator:
             plans = self._plans.current(connection)
             keys = setup.routing_keys(connection, self._vault)
         found = next((keys[i.id] for i in living(plans.integrations) if i.name == name), None)
-        return None if found is None else [public_url + path.format(found) for path in _URL_PATHS]
+        return None if found is None else intake_urls(public_url, found)
 
     def integration(self, name: str) -> tuple[Integration, str] | None:
         """Return an integration and its routing key, or None."""
@@ -137,8 +135,18 @@ class Configurator:
         found = next((i for i in living(plans.integrations) if i.name == name), None)
         return None if found is None else (found, keys[found.id])
 
-    def _file(self, connection: Connection, plans: Plans) -> File:
-        return current_file(plans, setup.routing_keys(connection, self._vault))
+
+def _managed(plans: Plans, keys: Mapping[str, str]) -> File:
+    """Return the configuration but for what we made ourselves, which no file manages."""
+    file = current_file(plans, keys)
+    ours = {one.name for one in plans.integrations.values() if one.is_made_by_us}
+    file.integrations = [row for row in file.integrations if row.name not in ours]
+    return file
+
+
+def intake_urls(public_url: str, routing_key: str) -> list[str]:
+    """Return the addresses under which deliveries with this key are taken."""
+    return [public_url + path.format(routing_key) for path in _URL_PATHS]
 
 
 _URL_PATHS = (
@@ -173,9 +181,10 @@ def _named(file: File, section: str, key: str) -> dict[str, msgspec.Struct]:
     return {getattr(row, key): row for row in getattr(file, section)}
 
 
-def _completed(file: File, now_file: File, source: Source) -> File:
+def completed(file: File, now_file: File, keys: Mapping[str, str], source: Source) -> File:
     """Put in what a file may leave out or refer to: made keys and stored secrets."""
-    stored = {reference(secret): secret for secret in _secrets(now_file)}
+    rows = (*now_file.integrations, *now_file.users)
+    stored = {reference(secret): secret for row in rows for secret in secrets_of(row)}
     findings: list[str] = []
 
     def real(secret: str, path: Path) -> str:
@@ -185,7 +194,6 @@ def _completed(file: File, now_file: File, source: Source) -> File:
             findings.append(source.at(path, f"{secret} is not stored here: write the secret"))
         return stored.get(secret, secret)
 
-    keys = {row.name: row.routing_key for row in now_file.integrations}
     taken: dict[str, str] = {}
     for at, row in enumerate(file.integrations):
         path: Path = ("integrations", at)
@@ -201,10 +209,12 @@ def _completed(file: File, now_file: File, source: Source) -> File:
             real(secret, (*path, "signing_secrets", number))
             for number, secret in enumerate(row.signing_secrets)
         ]
-    overrides = {schedule.name: schedule.overrides for schedule in now_file.schedules}
+    people = {user.email for user in file.users}
+    overrides = {schedule.name: schedule.overrides or [] for schedule in now_file.schedules}
     for schedule in file.schedules:
         if schedule.overrides is None:
-            schedule.overrides = overrides.get(schedule.name) or []
+            kept = overrides.get(schedule.name, ())
+            schedule.overrides = [one for one in kept if one.people() <= people]
     known = {
         (user.email, method.name): method.secret
         for user in now_file.users
@@ -226,15 +236,30 @@ def _webhook_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def _secrets(file: File) -> Iterator[str]:
-    for integration in file.integrations:
-        yield integration.routing_key or ""
-        yield from integration.signing_secrets
-    for user in file.users:
-        yield from (method.secret for method in user.contact_methods if method.secret)
+def secrets_of(row: Any) -> Iterator[str]:
+    """Yield the secrets in a row of the file."""
+    if isinstance(row, IntegrationTable):
+        yield from filter(None, (row.routing_key, *row.signing_secrets))
+    elif isinstance(row, UserTable):
+        yield from (method.secret for method in row.contact_methods if method.secret)
 
 
-def _changes(now_file: File, wanted: File) -> Iterator[Change]:
+def mask(row: Any, shown: Collection[str] = ()) -> None:
+    """Write secrets as references, but for those that may be shown."""
+
+    def masked(secret: str) -> str:
+        return secret if secret in shown or secret.startswith(STORED) else reference(secret)
+
+    if isinstance(row, IntegrationTable):
+        row.routing_key = masked(row.routing_key) if row.routing_key else None
+        row.signing_secrets = [masked(secret) for secret in row.signing_secrets]
+    elif isinstance(row, UserTable):
+        for method in row.contact_methods:
+            method.secret = masked(method.secret) if method.secret else None
+
+
+def differences(now_file: File, wanted: File) -> Iterator[Change]:
+    """Yield what makes the one file the other."""
     for section, kind, key in SECTIONS:
         old, new = _named(now_file, section, key), _named(wanted, section, key)
         for name, row in new.items():
@@ -267,7 +292,7 @@ def _details(old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
 # -- from a plan to rows --------------------------------------------------------------------------
 
 
-class _Writer:
+class Writer:
     """Writes a checked file; ids are found by name."""
 
     def __init__(self, connection: Connection, plans: Plans, vault: Vault, now: datetime) -> None:
@@ -284,13 +309,21 @@ class _Writer:
             "integrations": {one.name: one.id for one in living(plans.integrations)},
         }
 
+    def id_of(self, section: str, name: str) -> str:
+        """Return the id of what a file names so."""
+        return self._ids[section][name]
+
+    def rename(self, section: str, old: str, new: str) -> None:
+        """Take the files to call a thing by its new name."""
+        self._ids[section][new] = self._ids[section].pop(old)
+
     def write(self, wanted: File, changes: Sequence[Change]) -> None:
         """Write what changes: what goes first, for names and keys it frees may be taken again."""
         signs = {(change.kind, change.name): change.sign for change in changes}
         for section, kind, _ in reversed(SECTIONS):
             for name, id_ in list(self._ids[section].items()):
                 if signs.get((kind, name)) == "-":
-                    setup.remove(self._connection, _TABLES[section][0], id_, self._now)
+                    self._remove(section, id_)
                     del self._ids[section][name]
         for section, kind, key in SECTIONS:
             for row in getattr(wanted, section):
@@ -298,6 +331,18 @@ class _Writer:
                     self._write(section, getattr(row, key), row)
         user = wanted.fallback.user if wanted.fallback else None
         setup.set_fallback(self._connection, self._ids["users"][user] if user else None)
+
+    def _remove(self, section: str, id_: str) -> None:
+        setup.remove(self._connection, _TABLES[section][0], id_, self._now)
+        if section == "users":
+            forget_person(self._connection, id_, self._now)
+        elif section == "services":
+            # What we made for it no file would ever remove.
+            for name, one in list(self._ids["integrations"].items()):
+                made = self._plans.integrations.get(one)
+                if made is not None and made.is_made_by_us and made.service_id == id_:
+                    setup.remove(self._connection, integrations, one, self._now)
+                    del self._ids["integrations"][name]
 
     def _write(self, section: str, name: str, row: Any) -> None:
         table, prefix, values_of = _TABLES[section]
@@ -422,6 +467,8 @@ class _Writer:
             "overrides": msgspec.to_builtins(
                 {name: getattr(row.overrides, name) for name in ("action", "severity", "priority")}
             ),
+            # One of that name that we made is the file's from now on.
+            "is_made_by_us": False,
         }
 
     def _route(self, route: Mapping[str, Any]) -> dict[str, Any]:
@@ -458,11 +505,11 @@ def _seconds(span: str | None) -> Any:
 
 
 #: Section to its table, the prefix of its ids, and how a row of the file becomes one of the table.
-_TABLES: Mapping[str, tuple[Table, str, Callable[[_Writer, Any], dict[str, Any]]]] = {
-    "users": (users, "usr", _Writer.user_values),
-    "teams": (teams, "tea", _Writer.team_values),
-    "schedules": (schedules, "sch", _Writer.schedule_values),
-    "escalation_policies": (escalation_policies, "pol", _Writer.policy_values),
-    "services": (services, "svc", _Writer.service_values),
-    "integrations": (integrations, "int", _Writer.integration_values),
+_TABLES: Mapping[str, tuple[Table, str, Callable[[Writer, Any], dict[str, Any]]]] = {
+    "users": (users, "usr", Writer.user_values),
+    "teams": (teams, "tea", Writer.team_values),
+    "schedules": (schedules, "sch", Writer.schedule_values),
+    "escalation_policies": (escalation_policies, "pol", Writer.policy_values),
+    "services": (services, "svc", Writer.service_values),
+    "integrations": (integrations, "int", Writer.integration_values),
 }

@@ -17,7 +17,10 @@ from sqlalchemy import Connection
 from tocsin.channels.base import REGISTRY, ChannelKind
 from tocsin.core import verification as limits
 from tocsin.core.incident import Refused
-from tocsin.core.model import MessageType, Urgency
+from tocsin.core.model import (
+    MessageType,
+    Urgency,
+)
 from tocsin.core.plans import ContactMethod, User
 from tocsin.core.text import clean
 from tocsin.store import contacts, notifications, setup

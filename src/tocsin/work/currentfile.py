@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tocsin.core.plans import Integration, Plans, Policy, Service, Team, User
+from tocsin.core.plans import Integration, Plans, Policy, Route, Service, Team, User
 from tocsin.core.times import format_span
 from tocsin.work.configfile import (
+    ROUTE_FIELDS,
     ContactMethodTable,
     FallbackTable,
     File,
@@ -21,6 +22,7 @@ from tocsin.work.configfile import (
     TargetTable,
     TeamTable,
     UserTable,
+    Words,
 )
 from tocsin.work.schedulefile import hours_table, schedule_table, support_hours_table
 
@@ -35,21 +37,26 @@ def living(things: Mapping[str, Any]) -> list[Any]:
 def current_file(plans: Plans, keys: Mapping[str, str]) -> File:
     """Write the configuration as a file, with every secret in it."""
     fallback = plans.users.get(plans.fallback_user_id or "")
-    return File(
-        users=[_user(user) for user in sorted(plans.users.values(), key=lambda one: one.email)],
-        teams=[_team(t, plans) for t in sorted(plans.teams.values(), key=lambda one: one.name)],
-        schedules=[
-            schedule_table(schedule, plans)
-            for schedule in sorted(plans.schedules.values(), key=lambda one: one.name)
-        ],
-        escalation_policies=[
-            _policy(policy, plans)
-            for policy in sorted(plans.policies.values(), key=lambda one: one.name)
-        ],
-        services=[_service(service, plans) for service in living(plans.services)],
-        integrations=[_integration(one, plans, keys[one.id]) for one in living(plans.integrations)],
-        fallback=FallbackTable(user=fallback.email) if fallback else None,
-    )
+    sections: dict[str, Any] = {
+        section: [ROWS[section](thing, plans, keys) for thing in things(plans)]
+        for section, things in THINGS.items()
+    }
+    return File(**sections, fallback=FallbackTable(user=fallback.email) if fallback else None)
+
+
+def _by_name(things: Mapping[str, Any]) -> list[Any]:
+    return sorted(things.values(), key=lambda one: one.name)
+
+
+#: Section to what is in use of it, by name.
+THINGS: Mapping[str, Callable[[Plans], list[Any]]] = {
+    "users": lambda plans: sorted(plans.users.values(), key=lambda one: one.email),
+    "teams": lambda plans: _by_name(plans.teams),
+    "schedules": lambda plans: _by_name(plans.schedules),
+    "escalation_policies": lambda plans: _by_name(plans.policies),
+    "services": lambda plans: living(plans.services),
+    "integrations": lambda plans: living(plans.integrations),
+}
 
 
 def _user(user: User) -> UserTable:
@@ -141,20 +148,18 @@ def _service(service: Service, plans: Plans) -> ServiceTable:
     )
 
 
-def _integration(one: Integration, plans: Plans, key: str) -> IntegrationTable:
-    def route(row: Any) -> dict[str, str | list[str]]:
-        lists = {
-            name: list(getattr(row, name))
-            for name in ("project", "environment", "level", "resource", "action", "title")
-            if getattr(row, name)
-        }
-        tags = {f"tag.{name}": list(values) for name, values in row.tags}
-        words = {
-            "service": plans.services[row.service_id].name if row.service_id else None,
-            "verb": row.verb and row.verb.value,
-        }
-        return lists | tags | {name: word for name, word in words.items() if word}
+def route_table(row: Route, plans: Plans) -> dict[str, Words]:
+    """Write a route as the file has it."""
+    lists = {name: list(getattr(row, name)) for name in ROUTE_FIELDS if getattr(row, name)}
+    tags = {f"tag.{name}": list(values) for name, values in row.tags}
+    words = {
+        "service": plans.services[row.service_id].name if row.service_id else None,
+        "verb": row.verb and row.verb.value,
+    }
+    return lists | tags | {name: word for name, word in words.items() if word}
 
+
+def _integration(one: Integration, plans: Plans, key: str) -> IntegrationTable:
     return IntegrationTable(
         name=one.name,
         service=plans.services[one.service_id].name,
@@ -165,10 +170,21 @@ def _integration(one: Integration, plans: Plans, key: str) -> IntegrationTable:
         sentry_url=one.sentry_url,
         enabled=one.is_enabled,
         replay_protection="strict" if one.is_replay_strict else "off",
-        routes=[route(row) for row in one.routes],
+        routes=[route_table(row, plans) for row in one.routes],
         overrides=OverridesTable(
             action=dict(one.overrides.action),
             severity=dict(one.overrides.severity),
             priority=dict(one.overrides.priority),
         ),
     )
+
+
+#: Section to how one of its things is written; ``keys`` has the routing key of each integration.
+ROWS: Mapping[str, Callable[[Any, Plans, Mapping[str, str]], Any]] = {
+    "users": lambda one, _plans, _keys: _user(one),
+    "teams": lambda one, plans, _keys: _team(one, plans),
+    "schedules": lambda one, plans, _keys: schedule_table(one, plans),
+    "escalation_policies": lambda one, plans, _keys: _policy(one, plans),
+    "services": lambda one, plans, _keys: _service(one, plans),
+    "integrations": lambda one, plans, keys: _integration(one, plans, keys[one.id]),
+}

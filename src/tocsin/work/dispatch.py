@@ -17,7 +17,12 @@ from sqlalchemy import Connection
 
 from tocsin.channels.base import ChannelKind
 from tocsin.core.incident import HELP_STEP
-from tocsin.core.model import Incident, MessageType, NotificationState, Urgency
+from tocsin.core.model import (
+    Incident,
+    MessageType,
+    NotificationState,
+    Urgency,
+)
 from tocsin.core.plans import ContactMethod, Plans
 from tocsin.core.throttle import Hold, Lane, Waiting, decide, throttle_of
 from tocsin.core.triage import is_pageable

@@ -101,6 +101,9 @@ class Inbox:
         taken[:] = inbox.claim(connection, limit)
         if not taken:
             return 0
+        # The clock was read before the batch waited for its turn: nothing is processed, and no
+        # incident changes, before it came in.
+        now = max(now, *(delivery.received_at for delivery in taken))
         plans = self._plans.current(connection)
         fates: list[Fate] = []
         readings: list[_Read] = []
@@ -169,7 +172,8 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
     alert = book.alert(key) if key else None
     incident = book.incident(alert.incident_id) if alert else None
     row = route(integration.routes, signal)
-    if row is not None and row.verb is not None:
+    # What is about no alert can be followed by no other verb.
+    if row is not None and row.verb is not None and (key is not None or row.verb is Verb.NONE):
         signal = replace(signal, verb=row.verb)
     service_id = (row.service_id if row else None) or integration.service_id
     if incident is not None and incident.is_open:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 
 from sqlalchemy import Connection
 
-from tocsin.core.access import Action, may
+from tocsin.core.access import Action, least, may
 from tocsin.core.model import (
     Role,
 )
@@ -15,6 +16,7 @@ from tocsin.core.plans import (
     Integration,
     Plans,
     Service,
+    User,
 )
 from tocsin.store import inbox, people, setup
 from tocsin.store.db import Database, new_id
@@ -23,6 +25,8 @@ from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache, changed, load
 from tocsin.store.tables import integrations
 from tocsin.store.vault import Vault, new_key
+from tocsin.work.refusals import Invalid
+from tocsin.work.respond import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +45,56 @@ class Office:
             lambda connection: people.create_api_key(connection, name, role, now, user_id)
         )
 
+    def create_key_of(self, email: str, name: str, role: Role | None, now: datetime) -> str:
+        """Make an API key of a person; its role is theirs if none is given.
+
+        Raises NotFound, Invalid.
+        """
+        person = _person(self.plans.refresh(), email)
+        chosen = role or person.role
+        if least(chosen, person.role) is not chosen:
+            raise Invalid(
+                f"{person.email} is {person.role}: a key of theirs cannot have the role {chosen};"
+                " leave --role out, or make the key without a person"
+            )
+        return self.create_api_key(name, chosen, now, person.id)
+
     def who(self, key: str) -> ApiKey | None:
         """Return whom an API key stands for."""
         with self.database.read() as connection:
             return people.find_api_key(connection, key)
 
-    def events_integration(
-        self, key: str, service: str, now: datetime
-    ) -> tuple[bool | None, Integration | None]:
-        """Return whether an API key may send events, and the integration that takes them.
-
-        The first of the service's that takes events, made on first use. The key is None-known,
-        the service None where there is none of that id or name.
-        """
+    def may_send_events(self, key: str) -> bool | None:
+        """Return whether an API key may send events; None if nobody knows it."""
         caller = self.who(key)
-        if caller is None:
-            return None, None
-        if not may(caller.role, Action.RESPOND):
-            return False, None
+        return None if caller is None else may(caller.role, Action.RESPOND)
+
+    def events_integration(self, service: str, now: datetime) -> Integration | None:
+        """Return the integration that takes the events of a service, by its id or name.
+
+        The first there is, made on first use; a disabled one only where all are. None where there
+        is no such service.
+        """
         plans = self.plans.refresh()
         named = service_named(plans, service)
         if named is None:
-            return True, None
+            return None
         found = _taking_events(plans, named)
         if found is None:
             self.database.run(lambda connection: self._make_events(connection, named, now))
             found = _taking_events(self.plans.refresh(), named)
-        return True, found
+        return found
 
     def _make_events(self, connection: Connection, service: Service, now: datetime) -> None:
         setup.lock(connection)
-        if _taking_events(load(connection, self.vault), service) is None:
+        plans = load(connection, self.vault)
+        if _taking_events(plans, service) is None:
             setup.add(
                 connection,
                 integrations,
                 "int",
                 {
-                    "name": f"{service.name} events",
+                    "name": _free_name(plans, f"{service.name} events"),
                     "service_id": service.id,
                     "source": "events",
                     "dialect": "auto",
@@ -87,6 +104,7 @@ class Office:
                     "is_replay_strict": False,
                     "routes": [],
                     "overrides": {"action": {}, "severity": {}, "priority": {}},
+                    "is_made_by_us": True,
                 },
                 now,
             )
@@ -95,6 +113,13 @@ class Office:
     def replay(self, delivery_id: str, now: datetime) -> str | None:
         """Feed a stored delivery in again; return the new one, None if there is no such."""
         return self.database.run(lambda connection: _replay(connection, delivery_id, now))
+
+
+def _person(plans: Plans, email: str) -> User:
+    for user in plans.users.values():
+        if user.email == email:
+            return user
+    raise NotFound(f"there is no user {email}")
 
 
 def service_named(plans: Plans, reference: str) -> Service | None:
@@ -111,7 +136,13 @@ def _taking_events(plans: Plans, service: Service) -> Integration | None:
         and integration.service_id == service.id
         and not integration.is_deleted
     )
-    return min(found, key=lambda one: one.id, default=None)
+    return min(found, key=lambda one: (not one.is_enabled, one.id), default=None)
+
+
+def _free_name(plans: Plans, name: str) -> str:
+    taken = {one.name for one in plans.integrations.values() if not one.is_deleted}
+    numbered = (f"{name} {number}" for number in count(2))
+    return next(one for one in chain((name,), numbered) if one not in taken)
 
 
 def _replay(connection: Connection, delivery_id: str, now: datetime) -> str | None:

@@ -9,7 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tocsin.core.incident import Refused
-from tocsin.core.model import MessageType
+from tocsin.core.model import (
+    MessageType,
+)
 from tocsin.core.plans import ContactMethod
 from tocsin.store import notifications
 from tocsin.store.db import Database

@@ -7,7 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from tocsin.core.model import Actor
+from tocsin.core.model import (
+    Actor,
+)
 from tocsin.core.plans import ContactMethod, Plans
 from tocsin.core.reply import (
     HELP,

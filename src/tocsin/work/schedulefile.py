@@ -6,7 +6,9 @@ import difflib
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, time
+from functools import cache
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -24,6 +26,7 @@ from tocsin.core.plans import (
     Schedule,
     SupportHours,
 )
+from tocsin.core.schedule import instant
 from tocsin.core.times import format_span, parse_span
 from tocsin.store.schedules import restriction_document
 
@@ -65,8 +68,14 @@ def unique(kind: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _zone(name: str) -> None:
-    one_of("time zone", name, zoneinfo.available_timezones())
+@cache
+def _zones() -> tuple[str, ...]:
+    return tuple(sorted(zoneinfo.available_timezones()))
+
+
+def known_zone(name: str) -> None:
+    """Check that a zone is one of the IANA database. Raises ValueError with a suggestion."""
+    one_of("time zone", name, _zones())
 
 
 def _days(names: Iterable[str]) -> list[str]:
@@ -147,7 +156,7 @@ class SupportHoursTable(RestrictionTable, kw_only=True):
     def __post_init__(self) -> None:
         """Check the zone."""
         super().__post_init__()
-        _zone(self.time_zone)
+        known_zone(self.time_zone)
 
 
 class RotationTable(Table, kw_only=True):
@@ -222,6 +231,10 @@ class OverrideTable(Table, kw_only=True):
         if self.instead_of is not None and self.kind is not OverrideKind.REPLACE:
             raise ValueError(f"instead_of is for kind replace, not {self.kind}")
 
+    def people(self) -> set[str]:
+        """Return every address it names."""
+        return {self.user} | ({self.instead_of} if self.instead_of else set())
+
 
 class ScheduleTable(Table, kw_only=True):
     """Who is on call when."""
@@ -236,7 +249,7 @@ class ScheduleTable(Table, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check the zone, and that layers can be told apart."""
-        _zone(self.time_zone)
+        known_zone(self.time_zone)
         unique("layer", (layer.name for layer in self.layers))
 
     def people(self) -> Iterator[tuple[Path, str]]:
@@ -252,6 +265,60 @@ class ScheduleTable(Table, kw_only=True):
             yield ("overrides", at, "user"), change.user
             if change.instead_of is not None:
                 yield ("overrides", at, "instead_of"), change.instead_of
+
+
+# -- what only the whole shows --------------------------------------------------------------------
+
+#: The longest text of a field; a field that names something is a line of its own, too.
+LONGEST = {
+    "address": 2000,
+    "calendar": 2000,
+    "email": 320,
+    "name": 200,
+    "reason": 500,
+    "routing_key": 500,
+    "sentry_url": 500,
+}
+
+
+def faults(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield what is wrong in a table (or list) and all below it that no field shows by itself.
+
+    Not checked when a table is made: what is stored must be readable whatever the rules are now.
+    """
+    if isinstance(value, msgspec.Struct):
+        for name, written in zip(
+            value.__struct_fields__, value.__struct_encode_fields__, strict=True
+        ):
+            inner = getattr(value, name)
+            if isinstance(inner, str) and name in LONGEST:
+                yield from ((((*path, written)), fault) for fault in _text_faults(name, inner))
+            elif isinstance(inner, list | msgspec.Struct):
+                yield from faults(inner, (*path, written))
+        if isinstance(value, ScheduleTable):
+            yield from _override_faults(value, path)
+    elif isinstance(value, list) and value and not isinstance(value[0], str):
+        for at, inner in enumerate(value):
+            yield from faults(inner, (*path, at))
+
+
+def _text_faults(name: str, text: str) -> Iterator[str]:
+    if len(text) > LONGEST[name]:
+        yield f"{name}: at most {LONGEST[name]} characters, not {len(text)}"
+    if any(ord(letter) < 32 or letter == "\x7f" for letter in text):
+        yield f"{name}: there is a control character in it: write one line of plain text"
+    if name == "name" and not text.strip():
+        yield "name: a name is not empty"
+
+
+def _override_faults(schedule: ScheduleTable, path: Path) -> Iterator[tuple[Path, str]]:
+    zone = ZoneInfo(schedule.time_zone)
+    for at, change in enumerate(schedule.overrides or ()):
+        begins, ends = (datetime.fromisoformat(text) for text in (change.from_, change.to))
+        if instant(ends, zone) <= instant(begins, zone):
+            where, when = schedule.time_zone, f"{change.to} is not after {change.from_}"
+            message = f"an override ends after it begins: in {where}, {when}"
+            yield (*path, "overrides", at), message
 
 
 # -- between the file and values ------------------------------------------------------------------

@@ -17,7 +17,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from tocsin.core.coverage import AHEAD, REMIND, ahead, coverage, needs_coverage
-from tocsin.core.model import MessageType
+from tocsin.core.model import (
+    MessageType,
+)
 from tocsin.core.plans import ContactMethod, Plans, Schedule, User
 from tocsin.core.retry import MAX_JOB_ATTEMPTS, backoff
 from tocsin.core.schedule import next_change, on_call

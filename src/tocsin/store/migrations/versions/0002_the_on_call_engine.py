@@ -206,6 +206,11 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'pending'"),
     )
 
+    op.add_column(
+        "integrations",
+        sa.Column("is_made_by_us", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+
     op.add_column("services", sa.Column("support_hours", Document(), nullable=True))
 
     op.add_column("users", sa.Column("quiet_hours", Document(), nullable=True))

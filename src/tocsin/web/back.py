@@ -1,0 +1,67 @@
+"""What the handlers of the API stand on, and what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.params import QueryParameter
+
+from tocsin.core.access import Caller
+from tocsin.core.model import (
+    Actor,
+)
+from tocsin.core.plans import Plans
+from tocsin.store import views
+from tocsin.store.people import ApiKey
+from tocsin.web.auth import actor_of
+from tocsin.work.collection import Collection
+from tocsin.work.foresee import Hindsight
+from tocsin.work.manage import Office
+from tocsin.work.respond import Desk
+from tocsin.work.rota import Rota
+
+Limit = Annotated[int, QueryParameter(ge=1, le=views.MAX_LIMIT, description="Items of one page.")]
+Cursor = Annotated[str | None, QueryParameter(description="``next`` of the page before.")]
+Words = Annotated[str | None, QueryParameter(description="One value, or several with commas.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What the handlers stand on, in ``app.state``."""
+
+    desk: Desk
+    office: Office
+    rota: Rota
+    hindsight: Hindsight
+    #: By the path below ``/api/v1``.
+    collections: Mapping[str, Collection]
+    clock: Callable[[], datetime]
+    wake: Callable[[], None]
+
+    def changed(self) -> None:
+        """See a change of configuration here at once, and let the worker look at what it means."""
+        self.desk.plans.refresh()
+        self.wake()
+
+
+def back_of(state: State) -> Back:
+    """Return what the handlers stand on."""
+    back: Back = state.back
+    return back
+
+
+def actor(request: Request[Any, Any, State], plans: Plans) -> Actor:
+    """Return whom the timeline names for what this request does."""
+    caller: ApiKey = request.state.caller
+    return actor_of(caller, plans)
+
+
+def caller_of(request: Request[Any, Any, State], plans: Plans) -> Caller:
+    """Return who asks, and in which role."""
+    asking: ApiKey = request.state.caller
+    return Caller(by=actor_of(asking, plans), role=asking.role)

@@ -1,0 +1,67 @@
+"""Working the inbox off: what the clock and the routes of people may do to it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.world import KEY, ONE_STEP, PEOPLE, SERVICE, World
+from tocsin.core.model import (
+    DeliveryStatus,
+)
+from tocsin.dialects import load_all
+from tocsin.sentry.sender import Issue, webhook
+from tocsin.store import inbox
+from tocsin.store.db import new_id
+from tocsin.store.inbox import Arrival
+from tocsin.work.intake import Inbox
+
+
+def test_nothing_is_processed_before_it_came_in(world: World):
+    """The batch read the clock, waited for its turn, and found what came in meanwhile."""
+    came_in = world.now + timedelta(seconds=3)
+    with world.database.read() as connection:
+        integration = next(iter(world.plans.current(connection).integrations.values()))
+    with world.database.write() as connection:
+        arrival = Arrival(
+            id=new_id("del", came_in), integration_id=integration.id, received_at=came_in,
+            url_style="native", resource="issue", status=DeliveryStatus.ACCEPTED, http_status=202,
+            reason=None, dedup_key="sentry:issue:1", headers="[]",
+            body=webhook("issue", "created", Issue(id="1")).body, key=None,
+        )  # fmt: skip
+        inbox.put(connection, [arrival])
+    assert Inbox(world.database, world.plans, load_all()).work(world.now) == 1
+    (delivery,) = world.deliveries()
+    assert delivery.latency_ms == 0
+    incident = world.incident()
+    assert incident.triggered_at == came_in
+    assert all(entry.at >= incident.triggered_at for entry in incident.timeline)
+    world.jump(seconds=10)
+    world.expect("ann")
+
+
+@pytest.mark.parametrize("verb", ["trigger", "acknowledge", "resolve", "note", "none"])
+@pytest.mark.parametrize("resource", ["installation", "preprod_artifact", "comment"])
+def test_a_route_gives_no_verb_to_what_is_about_no_alert(blank: World, resource: str, verb: str):
+    """There is nothing the verb could be done to: it is stored, and no more."""
+    route = f"    routes: [{{resource: {resource}, verb: {verb}}}]"
+    routed = (
+        SERVICE.partition("integrations:")[0]
+        + f"""
+integrations:
+  - name: sentry
+    service: checkout
+    routing_key: {KEY}
+{route}
+"""
+    )
+    blank.configure(PEOPLE, ONE_STEP, routed)
+    body = {"action": "created", "data": {"installation": {"uuid": "u"}}}
+    headers = {"sentry_hook_resource": resource}
+    assert blank.post(f"/in/{KEY}", json.dumps(body), **headers).status_code == 202
+    (delivery,) = blank.deliveries()
+    assert (delivery.status, delivery.incident_id) == ("processed", None)
+    assert delivery.outcome in ("ignored", "recorded")
+    blank.expect_nothing()
