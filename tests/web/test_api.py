@@ -16,7 +16,7 @@ from tests.web.conftest import Served
 ROLES = ("viewer", "responder", "manager", "admin", "owner")
 
 #: Every operation, with the least role that may; ``{n}`` is an incident, ``{d}`` a delivery,
-#: ``{f}`` a calendar feed.
+#: ``{f}`` a calendar feed, ``{o}`` another incident, ``{k}`` the key of an alert merged into this.
 OPERATIONS: list[tuple[str, str, Any, str]] = [
     ("GET", "/me", None, "viewer"),
     ("GET", "/incidents", None, "viewer"),
@@ -32,6 +32,10 @@ OPERATIONS: list[tuple[str, str, Any, str]] = [
     ("POST", "/incidents/{n}/reassign", {"policy": "default"}, "responder"),
     ("POST", "/incidents/{n}/notes", {"text": "seen"}, "responder"),
     ("POST", "/incidents/{n}/priority", {"priority": "high"}, "responder"),
+    ("POST", "/incidents/{n}/responders", {"user": "ann@example.com"}, "responder"),
+    ("POST", "/incidents/{n}/merge", {"into": "{o}"}, "responder"),
+    ("POST", "/incidents/{n}/unmerge", {"alert": "{k}"}, "responder"),
+    ("GET", "/explain?service=checkout", None, "viewer"),
     ("POST", "/deliveries/{d}/replay", None, "manager"),
     ("POST", "/users/{u}/page", None, "responder"),
     ("GET", "/calendars", None, "viewer"),
@@ -103,7 +107,7 @@ def test_the_table_has_every_operation(served: Served):
     for method, path, _, _ in OPERATIONS + PERSONAL:
         for short, long in names.items():
             path = path.replace(short, long)  # noqa: PLW2901
-        told.add((method, path))
+        told.add((method, path.partition("?")[0]))
     assert there == told
 
 
@@ -117,7 +121,8 @@ def test_who_may_do_what(
     filled = path.format(
         n=told["incident_id"], d=told["delivery_id"], f=feed["id"], u="ann@example.com"
     )
-    answer = call(served, method, filled, body, role=role)
+    sent = {key: fill(served, told["incident_id"], value) for key, value in (body or {}).items()}
+    answer = call(served, method, filled, body and sent, role=role)
     if role not in ROLES:
         assert answer.status == 401
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -141,6 +146,17 @@ def test_what_is_a_persons_needs_the_key_of_a_person(
     assert answer.status == 403
     is_below = ROLES.index(role) < ROLES.index(least)
     assert (role if is_below else "is nobody's") in problem(answer)["detail"]
+
+
+def fill(served: Served, incident_id: str, value: Any) -> Any:
+    """Fill in another incident, or the key of one's alert that was merged into this one."""
+    if value not in ("{o}", "{k}"):
+        return value
+    other = trigger(served)["incident_id"]
+    if value == "{o}":
+        return other
+    call(served, "POST", f"/incidents/{other}/merge", {"into": incident_id})
+    return call(served, "GET", f"/incidents/{other}").json["dedup_key"]
 
 
 def test_whoever_is_refused_is_refused_before_the_body_is_read(served: Served):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select
 
-from tocsin.store.views import decode_cursor, encode_cursor
+from tocsin.store.views import ID, decode_cursor, encode_cursor
 
 
 def living(
@@ -27,7 +27,7 @@ def page_of(
     """Return some rows that are in use, the newest first, and a cursor for the rest."""
     query: Any = select(table).where(table.c.deleted_at.is_(None), *where)
     if cursor is not None:
-        query = query.where(table.c.id < decode_cursor(cursor))
+        query = query.where(table.c.id < decode_cursor(cursor, ID))
     rows = list(connection.execute(query.order_by(table.c.id.desc()).limit(limit + 1)).mappings())
     shown = rows[:limit]
     return shown, encode_cursor(shown[-1]["id"]) if len(rows) > limit else None

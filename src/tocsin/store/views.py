@@ -236,9 +236,10 @@ def encode_cursor(value: str | int) -> str:
     return base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
 
 
-#: What cursors hold: an incident's number, or an id.
-_NUMBER = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
-_ID = re.compile(r"[a-z]{1,5}_[0-9a-z_]{1,34}")
+#: What cursors hold: an incident's number, an id, or the name of something that was set up.
+NUMBER = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
+ID = re.compile(r"[a-z]{1,5}_[0-9a-z_]{1,34}")
+NAME = re.compile(r"[^\x00-\x1f]{1,320}")
 
 
 def decode_cursor(cursor: str, shape: re.Pattern[str]) -> str:
@@ -291,7 +292,7 @@ def incident_page(
             )
         )
     if wanted.cursor:
-        before = int(decode_cursor(wanted.cursor, _NUMBER))
+        before = int(decode_cursor(wanted.cursor, NUMBER))
         query = query.where(incidents.c.number < before)
     query = query.order_by(incidents.c.number.desc()).limit(wanted.limit + 1)
     rows = list(connection.execute(query).mappings())
@@ -520,7 +521,7 @@ def _page_of(
     connection: Connection, query: Select[Any], id_: ColumnElement[str], wanted: Filter
 ) -> tuple[list[RowMapping], str | None]:
     if wanted.cursor:
-        query = query.where(id_ < decode_cursor(wanted.cursor, _ID))
+        query = query.where(id_ < decode_cursor(wanted.cursor, ID))
     query = query.order_by(id_.desc()).limit(wanted.limit + 1)
     rows = list(connection.execute(query).mappings())
     shown = rows[: wanted.limit]

@@ -24,7 +24,7 @@ from tocsin.store.db import Database
 from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
 from tocsin.store.schedules import People
-from tocsin.store.views import MAX_LIMIT, Page, PersonView, decode_cursor, encode_cursor
+from tocsin.store.views import ID, MAX_LIMIT, Page, PersonView, decode_cursor, encode_cursor
 from tocsin.web.problems import Denied, Wrong
 from tocsin.web.schemas import CalendarView, FeedView, Named, NewFeed
 from tocsin.work.respond import NotFound
@@ -170,7 +170,7 @@ class FeedController(Controller):
         caller: ApiKey = request.state.caller
         # No person has the id "-".
         of = None if may(caller.role, Action.CONFIGURE) else caller.user_id or "-"
-        after = decode_cursor(cursor) if cursor else None
+        after = decode_cursor(cursor, ID) if cursor else None
         with feeds.database.read() as connection:
             plans = feeds.plans.current(connection)
             rows = calendars.feed_page(connection, of, after, limit + 1)

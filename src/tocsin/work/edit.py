@@ -24,7 +24,7 @@ from tocsin.store import setup
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
-from tocsin.store.views import Page, decode_cursor, encode_cursor
+from tocsin.store.views import NAME, Page, decode_cursor, encode_cursor
 from tocsin.work.collection import Shown, check, document, merged
 from tocsin.work.configfile import (
     NOWHERE,
@@ -94,7 +94,7 @@ class Section:
 
     def page(self, limit: int, cursor: str | None) -> Page[Shown]:
         """List them by name; secrets are references."""
-        after = decode_cursor(cursor) if cursor else None
+        after = decode_cursor(cursor, NAME) if cursor else None
         with self.database.read() as connection:
             plans = self.plans.current(connection)
             keys = self._keys(connection)
