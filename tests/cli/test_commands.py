@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.outside import Tocsin
+from tocsin.core.dialect import read
+from tocsin.core.model import Verb
+from tocsin.dialects import load
+from tocsin.sentry.sender import ACTIONS, Issue, webhook
 
 FILE = """
 users:
@@ -192,6 +196,39 @@ def test_wrong_usage_is_exit_code_2(tocsin: Tocsin, command: list[str]):
     done = tocsin.run(*command)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["sentry-checkout", "--action", "foo"], "archived"),
+        (["sentry-checkout", "--resource", "event_alert", "--action", "created"], "triggered"),
+        (["sentry-checkout", "--resource", "foo"], "metric_alert"),
+        (["events-checkout"], "source sentry"),
+    ],
+)
+def test_a_sample_that_sentry_would_not_send_is_wrong_usage(
+    tocsin: Tocsin, options: list[str], says: str
+):
+    """It is told before anything is sent, with what there is."""
+    apply(
+        tocsin,
+        FILE.replace("fallback:", "  - {name: events-checkout, service: checkout, source: events}\n"
+                     "fallback:"),
+    )  # fmt: skip
+    done = tocsin.run("send", *options)
+    assert done.returncode == 2, done
+    assert says in " ".join(done.stderr.split())
+
+
+def test_every_action_of_a_sample_is_one_the_dialect_knows():
+    dialect = load("native")
+    for resource, actions in ACTIONS.items():
+        for action in actions:
+            hook = webhook(resource, action, Issue(id="1"))
+            signal = read(dialect, json.loads(hook.body), hook.resource)
+            assert signal is not None
+            assert signal.verb is not Verb.NONE, (resource, action)
 
 
 def test_key_create_prints_only_the_key(tocsin: Tocsin):

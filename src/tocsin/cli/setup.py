@@ -10,10 +10,8 @@ import typer
 
 from tocsin.boot import now, open_store
 from tocsin.config import Settings, load
-from tocsin.core.model import (
-    Role,
-)
-from tocsin.sentry.sender import BODIES, USUAL_ACTION, Issue, send, webhook
+from tocsin.core.model import Role
+from tocsin.sentry.sender import ACTIONS, Issue, send, webhook
 from tocsin.work.configfile import BadFile, parse
 from tocsin.work.configure import Applied, Configurator
 from tocsin.work.manage import Office
@@ -93,9 +91,15 @@ def send_sample(
     name: str, resource: str, action: str | None, id_: str, level: str, url: str | None
 ) -> None:
     """Send a sample webhook to an integration, and say what came back."""
-    if resource not in BODIES:
+    if resource not in ACTIONS:
         raise typer.BadParameter(
-            f"{resource!r} is not one of {', '.join(BODIES)}", param_hint="--resource"
+            f"{resource!r} is not one of {', '.join(ACTIONS)}", param_hint="--resource"
+        )
+    action = action or ACTIONS[resource][0]
+    if action not in ACTIONS[resource]:
+        known = ", ".join(ACTIONS[resource])
+        raise typer.BadParameter(
+            f"{action!r} is not what Sentry says of {resource}: {known}", param_hint="--action"
         )
     settings = load()
     with configurator(settings) as configured:
@@ -104,7 +108,13 @@ def send_sample(
         typer.echo(f"tocsin: there is no integration {name}", err=True)
         raise typer.Exit(1)
     integration, key = found
-    hook = webhook(resource, action or USUAL_ACTION[resource], Issue(id=id_, level=level))
+    if integration.source != "sentry":
+        raise typer.BadParameter(
+            f"{name} takes {integration.source}, and the sample is a webhook of Sentry: name an"
+            " integration with source sentry",
+            param_hint="INTEGRATION",
+        )
+    hook = webhook(resource, action, Issue(id=id_, level=level))
     secret = next(iter(integration.signing_secrets), None)
     target = url or f"{settings.public_url}/in/{key}"
     answer = send(target, hook, secret)

@@ -214,13 +214,13 @@ BODIES: Mapping[str, Callable[[Issue, str], dict[str, Any]]] = {
     "metric_alert": _metric_alert,
 }
 
-#: The action each resource has if none is said.
-USUAL_ACTION = {
-    "issue": "created",
-    "event_alert": "triggered",
-    "error": "created",
-    "comment": "created",
-    "metric_alert": "critical",
+#: What can happen to each resource; first, what usually does.
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "issue": tuple(_STATES),
+    "event_alert": ("triggered",),
+    "error": ("created",),
+    "comment": ("created", "updated", "deleted"),
+    "metric_alert": tuple(_METRIC),
 }
 
 
