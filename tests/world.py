@@ -364,6 +364,10 @@ class World:
         """Let nobody work meanwhile; then let everything happen at once."""
         self._is_held = True
         yield
+        self.release()
+
+    def release(self) -> None:
+        """Let everything happen that was held."""
         self._is_held = False
         self.settle()
 

@@ -170,7 +170,7 @@ def _far_future() -> Any:
     return datetime.now(UTC) + timedelta(hours=2)
 
 
-def test_a_kill_in_the_middle_of_a_storm_loses_nothing_that_was_accepted(
+def test_a0_a_kill_in_the_middle_of_a_storm_loses_nothing_that_was_accepted(
     tmp_path: Path, database_url: str, phones: Telephones
 ):
     """A0: 400 keys over 16 connections, SIGKILL in the middle; all answered 2xx are there."""
@@ -211,7 +211,7 @@ def _keys_of_incidents(tocsin: Tocsin, key: str) -> list[str]:
     return found
 
 
-def test_32_first_deliveries_at_once_to_two_processes_make_one_incident_and_one_page(
+def test_a10_32_first_deliveries_at_once_to_two_processes_make_one_incident_and_one_page(
     tmp_path: Path, postgres_url: str, phones: Telephones
 ):
     """A10, twenty rounds."""
@@ -242,7 +242,7 @@ def _counts(tocsin: Tocsin, key: str) -> list[int]:
     return [one["occurrence_count"] for one in page["items"]]
 
 
-def test_trigger_and_resolve_that_cross_leave_one_incident(
+def test_a11_trigger_and_resolve_that_cross_leave_one_incident(
     tmp_path: Path, postgres_url: str, phones: Telephones
 ):
     """A11: whichever is first, there is one incident at most, and never an error."""

@@ -48,8 +48,8 @@ def shifts(api: Api, name: str, begins: str, ends: str) -> list[tuple[str, str, 
 # -- asking
 
 
-def test_who_is_on_call_until_when_and_who_then(api: Api):
-    """C15: schedule, service and user agree, and say until when and who is next."""
+def test_c15_who_is_on_call_until_when_and_who_then(api: Api):
+    """Schedule, service and user agree, and say until when and who is next."""
     expected = [
         {
             "schedule": "primary",
@@ -69,7 +69,7 @@ def test_who_is_on_call_until_when_and_who_then(api: Api):
     assert oncall(api, "?at=2026-01-12T08:00:00Z")[0]["user"] == BOB
 
 
-def test_in_a_gap_nobody_is_on_call_and_that_is_no_error(api: Api):
+def test_c15_in_a_gap_nobody_is_on_call_and_that_is_no_error(api: Api):
     """C15: for a gap the list is empty."""
     api.ok("POST", "/schedules", DAILY)
     assert oncall(api, "?schedule=daily&at=2026-01-05T15:00Z") == []
