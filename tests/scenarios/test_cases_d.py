@@ -16,8 +16,10 @@ from sqlalchemy import select
 from tests.scenarios.test_cases_b import policy
 from tests.world import PEOPLE, SERVICE, Heard, World
 from tocsin.core.incident import Refused
+from tocsin.core.model import MessageType
 from tocsin.core.retry import Outcome, Report
 from tocsin.core.throttle import PERSONAL
+from tocsin.store.notifications import announce
 from tocsin.store.tables import notifications
 from tocsin.work.contacts import Contacts, Mistaken
 from tocsin.work.deliver import LEASE
@@ -190,6 +192,19 @@ def test_d4_nothing_but_its_code_goes_to_an_unverified_contact_method(blank: Wor
     blank.forget()
     me.send_code(new)
     assert me.call("POST", f"/contact-methods/{new}/test").status_code == 409
+
+
+@pytest.mark.parametrize("type_", sorted(set(MessageType) - {MessageType.VERIFICATION}))
+def test_d4_the_last_door_is_shut_to_whatever_comes(me: Me, type_: MessageType):
+    """Even if something were made for it, by mistake or before it changed, it does not leave."""
+    id_ = me.add()
+    world = me.world
+    method = next(one for one in world.user("ann").contact_methods if one.id == id_)
+    with world.database.write() as connection:
+        announce(connection, [(method, type_, "by mistake", "x")], world.now)
+    world.settle()
+    world.expect_nothing()
+    assert states(world) == ["cancelled"]
 
 
 def test_d4_the_right_code_verifies_and_a_wrong_one_does_not(me: Me):
