@@ -607,3 +607,24 @@ def test_d6_an_address_that_was_not_verified_cannot_answer(phoned: World):
         changed(connection, phoned.now)
     assert answer(phoned, "1a") == ""
     assert phoned.incident().status == "triggered"
+
+
+def test_d4_an_address_that_the_file_gives_counts_as_verified_and_no_other(world: World):
+    key = world.key_of("ann")
+    body = {"name": "phone", "channel": "webhook", "address": "https://phones.example.com/ann2"}
+    headers = {"authorization": f"Bearer {key}"}
+    answer = world.raw("POST", "/api/v1/me/contact-methods", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    world.settle()
+    world.forget()
+
+    def is_verified() -> bool:
+        user = next(u for u in world.plans.refresh().users.values() if u.name.startswith("Ann"))
+        return next(m for m in user.contact_methods if m.name == "phone").is_verified
+
+    world.api("PATCH", "/users/ann@example.com", {"name": "Ann B."})
+    assert not is_verified()
+    methods = world.api("GET", "/users/ann@example.com")["contact_methods"]
+    methods[-1]["address"] = "https://phones.example.com/ann3"
+    world.api("PATCH", "/users/ann@example.com", {"contact_methods": methods})
+    assert is_verified()

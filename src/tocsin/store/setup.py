@@ -63,23 +63,25 @@ def set_contact_methods(
 ) -> dict[str, str]:
     """Let a person have these contact methods, in this order; return the id of each name.
 
-    One that keeps its name keeps its id, and so the notifications that are on their way. What is
-    set up by whoever administers Tocsin counts as verified, and as working again.
+    One that keeps its name keeps its id, and so the notifications that are on their way. An
+    address that whoever administers Tocsin gives counts as verified, and all as working again; one
+    that its person added and has not verified stays so while it is the same.
     """
     columns = contact_methods.c
-    known = {
-        row.name: row.id
-        for row in connection.execute(
-            select(columns.id, columns.name).where(
-                columns.user_id == user_id, columns.deleted_at.is_(None)
-            )
+    rows = connection.execute(
+        select(columns.id, columns.name, columns.channel, columns.address).where(
+            columns.user_id == user_id, columns.deleted_at.is_(None)
         )
-    }
+    ).all()
+    known = {row.name: row.id for row in rows}
+    addresses = {row.name: (row.channel, row.address) for row in rows}
     for name in known.keys() - {method["name"] for method in wanted}:
         remove(connection, contact_methods, known.pop(name), now)
     for position, method in enumerate(wanted):
         values = {**method, "position": position, "disabled_at": None, "disabled_reason": None}
         if method["name"] in known:
+            if addresses[method["name"]] != (method["channel"], method["address"]):
+                values["verified_at"] = now
             change(connection, contact_methods, known[method["name"]], values)
         else:
             id_ = new_id("cm", now)
