@@ -44,6 +44,7 @@ from tocsin.web.metrics import Metrics
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
 from tocsin.work.deliver import Outbox
+from tocsin.work.escalate import Clockwork
 from tocsin.work.manage import Office
 from tocsin.work.respond import Decide, Desk
 from tocsin.worker import Worker, build_worker
@@ -358,6 +359,10 @@ class World:
         """Let everything happen that is due."""
         if not self._is_held:
             self._runner.run(self._worker.run_due())
+
+    def look(self) -> None:
+        """Let the steps be taken that are due, on whatever thread this is."""
+        Clockwork(self.database, self.plans).work(Kind.ESCALATE, self.now)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

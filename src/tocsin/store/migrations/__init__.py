@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from tocsin.store.db import Database
 from tocsin.store.inbox import PARTITIONS
 from tocsin.store.tables import inbox_partitions, installation
 from tocsin.store.vault import Vault, WrongKeys
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: The revision this program works with.
 HEAD = "0002"
@@ -46,7 +48,7 @@ def migrate(database: Database, vault: Vault) -> bool:
         found = current(connection)
         if found is not None and found > HEAD:
             raise NewerSchema(found)
-        command.upgrade(configuration(connection), "head")
+        _upgrade(connection)
         _fill(connection, vault)
         _check_keys(connection, vault)
         return found != HEAD
@@ -60,8 +62,17 @@ def current(connection: Connection) -> str | None:
     return found
 
 
+def _upgrade(connection: Connection) -> None:
+    # Nearly every start finds the schema at head: it need not wait for Alembic's third of a second.
+    from alembic import command  # noqa: PLC0415
+
+    command.upgrade(configuration(connection), "head")
+
+
 def configuration(connection: Connection) -> Config:
     """Return Alembic's configuration for a connection in a transaction."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection

@@ -1,0 +1,66 @@
+"""What several people do at the same instant happens once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.scenarios.test_cases_b import policy
+from tests.world import PEOPLE, SERVICE, World
+from tocsin.core.incident import Refused
+from tocsin.core.model import Actor, Priority
+from tocsin.work import respond
+from tocsin.work.respond import Desk
+
+HANDS = 8
+
+Action = Callable[[Desk, Actor, World], object]
+
+
+def by(decide: Callable[[Actor], respond.Decide]) -> Action:
+    return lambda desk, actor, world: desk.act("1", decide(actor), world.now)
+
+
+#: What is done, and the kind of the one entry it leaves on the timeline.
+ACTIONS: dict[str, tuple[Action, str]] = {
+    "acknowledge": (by(respond.acknowledge), "acknowledged"),
+    "resolve": (by(respond.resolve), "resolved"),
+    "prioritise": (by(lambda actor: respond.prioritise(actor, Priority.LOW)), "raised"),
+    "escalate": (by(lambda actor: respond.escalate(actor, 1, 0)), "note"),
+    "merge": (lambda desk, actor, world: desk.merge("1", "2", actor, world.now), "merged"),
+    "ask for help": (
+        lambda desk, actor, world: desk.add_responder(
+            "1", world.person("cat").user_id or "", actor, world.now
+        ),
+        "reassigned",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_many_do_at_once_happens_once(blank: World, name: str):
+    blank.configure(PEOPLE, policy("ann 5m", "bob 5m", "bob 5m"), SERVICE)
+    blank.sentry("issue.created", 1)
+    blank.sentry("issue.created", 2)
+    blank.forget()
+    action, kind = ACTIONS[name]
+    desk, before = Desk(blank.database, blank.plans), blank.kinds(1).count(kind)
+    actors = [blank.person(who) for who in ("ann", "bob")] * (HANDS // 2)
+
+    def do(actor: Actor) -> bool:
+        try:
+            action(desk, actor, blank)
+        except Refused:
+            return False  # a second press on a step that is no longer the current one
+        # A worker looks between the presses, as it would.
+        blank.look()
+        return True
+
+    with ThreadPoolExecutor(HANDS) as hands:
+        done = list(hands.map(do, actors))
+    blank.settle()
+    assert any(done)
+    assert blank.kinds(1).count(kind) == before + 1
+    blank.forget()
