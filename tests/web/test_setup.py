@@ -272,7 +272,7 @@ def test_lists_go_page_by_page(
         cursor = f"&cursor={page['next']}"
     assert seen == sorted(set(seen))
     assert len(seen) > 5
-    assert "cursor" in api.no(400, "GET", f"/{path}?cursor=%C3%BF%00")
+    assert "cursor" in api.no(400, "GET", f"/{path}?cursor=%C3%BF")
 
 
 # -- names
