@@ -120,8 +120,10 @@ def fresh_postgres(server: str, template: str) -> Iterator[str]:
     """Give the URL of a copy of the template database, for as long as it is needed."""
     name = f"tocsin_{uuid.uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
+        # Copying files is several times as fast as copying through the log, which is the default.
+        strategy = " STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else ""
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}" + strategy).format(
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
