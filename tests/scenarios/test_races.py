@@ -28,7 +28,7 @@ ACTIONS: dict[str, tuple[Action, str]] = {
     "acknowledge": (by(respond.acknowledge), "acknowledged"),
     "resolve": (by(respond.resolve), "resolved"),
     "prioritise": (by(lambda actor: respond.prioritise(actor, Priority.LOW)), "raised"),
-    "escalate": (by(lambda actor: respond.escalate(actor, 1, 0)), "note"),
+    "escalate": (lambda desk, actor, world: desk.escalate("1", actor, world.now, 1, 0), "note"),
     "merge": (lambda desk, actor, world: desk.merge("1", "2", actor, world.now), "merged"),
     "ask for help": (
         lambda desk, actor, world: desk.add_responder(

@@ -47,10 +47,9 @@ def escalate(
     as_json: Json = False,
 ) -> None:
     """Take the next step of an incident's escalation now."""
-    from tocsin.cli.daily import act
-    from tocsin.work import respond
+    from tocsin.cli.daily import work
 
-    act(number, lambda by: respond.escalate(by, step, None), as_json=as_json)
+    work(lambda desk, by, at: desk.escalate(number, by, at, step), as_json=as_json)
 
 
 @actions.command()

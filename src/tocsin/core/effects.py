@@ -57,6 +57,7 @@ class OpenIncident(Said):
     service_id: str
     urgency: Urgency
     previous_incident_id: str | None
+    occurrence_count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,8 @@ class Suppress(Said):
     """A maintenance window keeps it from paging until a time."""
 
     until: datetime
-    window_id: str
+    #: Every window that does, as ``core.triage.window_key`` names them.
+    windows: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,8 @@ class TakeAlerts(Said):
 
     occurrence_count: int
     alert_count: int
+    severity: Severity
+    urgency: Urgency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +208,8 @@ class TakeStep(Said):
     cycle: int
     #: Whom it reached, silent or not.
     user_ids: tuple[str, ...]
+    #: Whether the run has reached anybody, this step included.
+    has_reached: bool
     #: Who must acknowledge, where everybody must.
     awaiting: tuple[str, ...] = ()
 
@@ -273,6 +279,8 @@ class CancelPages:
 
     #: Only those of this person; None: of everybody.
     user_id: str | None = None
+    #: Not those of people who were asked for help.
+    spares_help: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,11 +187,12 @@ def _stand(incident: Incident, policy: Policy | None) -> tuple[Escalation, list[
     if policy is None or stand.step == 0:
         return stand, []
     place = next((at for at, step in enumerate(policy.steps, 1) if step.id == stand.step_id), None)
-    if place is None and stand.step_id is not None:
-        # The step was deleted: the one that has its number now comes next. It is a new run, for
-        # notifications are told apart by the number of their step.
-        return replace(stand, step=stand.step - 1, cycle=stand.cycle + 1), []
-    return replace(stand, step=place or stand.step), []
+    if stand.step_id is None or place == stand.step:
+        return stand, []
+    # It was moved, or deleted, and then the one that has its number now comes next. Either way it
+    # is a new run, for notifications are told apart by the number of their step.
+    step = stand.step - 1 if place is None else place
+    return replace(stand, step=step, cycle=stand.cycle + 1), []
 
 
 def _positions(policy: Policy, stand: Escalation) -> Iterator[tuple[int, int]]:
@@ -236,6 +237,7 @@ class _Walk:
         reached = [person for person in found.values() if person.is_reached]
         where = f"step {number} of {policy.name}"
         paged = tuple(person.user.id for person in reached if person.ways)
+        answered = {user for step_id, user in self.stand.answered if step_id == step.id}
         effects: list[fx.Effect] = [fx.TakeTurn(step_id=step.id)] if called.takes_turn else []
         effects.append(
             fx.TakeStep(
@@ -247,10 +249,13 @@ class _Walk:
                 round=round_,
                 cycle=self.stand.cycle,
                 user_ids=tuple(person.user.id for person in reached),
+                has_reached=self.stand.has_reached or bool(reached),
                 awaiting=paged if step.everybody else (),
             )
         )
         for person in reached:
+            if step.everybody and person.user.id in answered:
+                continue
             effects += pages(person, loudness, self.now, where, number, round_)
         if not reached:
             return effects, False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -10,20 +10,17 @@ from enum import StrEnum
 from tocsin.core import effects as fx
 from tocsin.core.model import (
     Actor,
-    Alert,
     Escalation,
     EscalationState,
     Incident,
     IncidentStatus,
     MessageType,
     Priority,
-    Signal,
     TimelineKind,
     Urgency,
-    Verb,
 )
 from tocsin.core.notify import Reach, pages, raise_later, urgency
-from tocsin.core.plans import MaintenanceWindow, Service
+from tocsin.core.plans import Service
 
 
 class Move(StrEnum):
@@ -86,10 +83,12 @@ def acknowledge(
         return ()
     stand = incident.escalation
     if by.user_id is not None and incident.status is IncidentStatus.TRIGGERED and stand.awaiting:
-        if by.user_id in stand.answered:
+        if by.user_id in stand.have_answered:
             return ()
-        if left := set(stand.awaiting) - {*stand.answered, by.user_id}:
-            said = text or f"acknowledged; {len(left)} more must"
+        if left := set(stand.awaiting) - {*stand.have_answered, by.user_id}:
+            mine = by.user_id in stand.awaiting
+            more = f"{len(left)} more must" if mine else f"but {len(left)} others must"
+            said = text or f"acknowledged; {more}"
             return (
                 fx.Answer(text=said, by=by, user_id=by.user_id),
                 fx.CancelPages(user_id=by.user_id),
@@ -97,7 +96,8 @@ def acknowledge(
     timeout = service.acknowledge_timeout if service else None
     return (
         fx.Acknowledge(text=text or "acknowledged", by=by),
-        fx.CancelPages(),
+        fx.CancelPages(spares_help=True),
+        *((fx.CancelPages(user_id=by.user_id),) if by.user_id else ()),
         fx.WakeAt(at=now + timeout if timeout else None),
         fx.Tell(type=MessageType.ACKNOWLEDGED),
     )
@@ -161,8 +161,8 @@ def leave(incident: Incident, who: Leaver, now: datetime) -> tuple[fx.Effect, ..
         return (replace(gone, text=text), fx.WakeAt(at=None), fx.Restart())
     if incident.status is not IncidentStatus.TRIGGERED:
         return (gone,)
-    left = set(stand.awaiting) - {*stand.answered, who.user_id}
-    if stand.answered and who.user_id in stand.awaiting and not left:
+    left = set(stand.awaiting) - {*stand.have_answered, who.user_id}
+    if stand.have_answered and who.user_id in stand.awaiting and not left:
         taken = fx.Acknowledge(text="acknowledged by everybody else")
         return (gone, taken, fx.CancelPages(), fx.Tell(type=MessageType.ACKNOWLEDGED))
     if who.others_have_it or stand.state is not EscalationState.RUNNING:
@@ -174,45 +174,19 @@ def leave(incident: Incident, who: Leaver, now: datetime) -> tuple[fx.Effect, ..
 def raise_urgency(
     incident: Incident, service: Service | None, now: datetime
 ) -> tuple[fx.Effect, ...]:
-    """Support hours begin: what waited is as urgent as the table says, and pages if untaken."""
-    derived = urgency(service, incident.severity, incident.priority, now)
-    if not incident.is_open or not derived.is_above(incident.urgency):
+    """Support hours may have begun, or are others now: be as urgent as the service says.
+
+    What waited pages if nobody has taken it. If it is not time yet, it is looked at again then.
+    """
+    if not incident.is_open or service is None:
         return ()
-    raised = fx.RaiseUrgency(text="support hours have begun: high urgency", urgency=derived)
+    derived = urgency(service, incident.severity, incident.priority, now)
+    if not derived.is_above(incident.urgency):
+        return raise_later(service, incident.severity, incident.priority, now)
+    raised = fx.RaiseUrgency(text=f"urgency is {derived} now: support hours", urgency=derived)
     if incident.status is not IncidentStatus.TRIGGERED:
         return (raised,)
     return (raised, fx.CancelPages(), fx.Restart())
-
-
-def release(
-    incident: Incident, windows: Iterable[MaintenanceWindow], now: datetime
-) -> tuple[fx.Effect, ...]:
-    """A maintenance window may have ended: page if it is still open, or go on waiting.
-
-    It waits on while its own window goes on, or one of its whole service.
-    """
-    if incident.suppressed_until is None or not incident.is_open:
-        return ()
-    on = [
-        window
-        for window in windows
-        if window.begins_at <= now < window.ends_at
-        and (
-            window.id == incident.suppressed_by_id
-            or (window.match is None and _covers(window, incident.service_id))
-        )
-    ]
-    if on:
-        longest = max(on, key=lambda window: window.ends_at)
-        changed = longest.ends_at != incident.suppressed_until
-        text = f"maintenance goes on until {longest.ends_at:%Y-%m-%d %H:%M} UTC" if changed else ""
-        return (fx.Suppress(text=text, until=longest.ends_at, window_id=longest.id),)
-    freed = fx.Unsuppress(text="maintenance is over")
-    return (freed, fx.Restart()) if incident.status is IncidentStatus.TRIGGERED else (freed,)
-
-
-def _covers(window: MaintenanceWindow, service_id: str) -> bool:
-    return not window.service_ids or service_id in window.service_ids
 
 
 def merge(source: Incident, target: Incident, by: Actor) -> tuple[list[fx.Effect], list[fx.Effect]]:
@@ -228,59 +202,34 @@ def merge(source: Incident, target: Incident, by: Actor) -> tuple[list[fx.Effect
         if not one.is_open:
             raise Refused(f"incident {one.number} is resolved and cannot be merged")
     gone = fx.MergeInto(text=f"merged into #{target.number}", by=by, into_id=target.id)
-    taken = fx.TakeAlerts(
-        text=f"#{source.number} was merged into this: {source.title}",
-        by=by,
-        occurrence_count=source.occurrence_count,
-        alert_count=source.alert_count,
+    worse, louder = (
+        source.severity.is_above(target.severity),
+        source.urgency.is_above(target.urgency),
     )
-    return [gone, fx.CancelPages(), fx.WakeAt(at=None), fx.Tell(type=MessageType.RESOLVED)], [taken]
-
-
-def unmerge(
-    alert: Alert, alerts: Collection[Alert], service: Service, by: Actor, now: datetime
-) -> tuple[list[fx.Effect], list[fx.Effect]]:
-    """Let an alert go its own way; return what it opens, and what happens to the one it leaves.
-
-    An alert that is over opens nothing. An incident left with none that fires is over.
-    """
-    lost = fx.LoseAlert(
-        text=f"{alert.title} is no longer part of this",
-        by=by,
-        alert_id=alert.id,
-        occurrence_count=alert.occurrence_count,
-    )
-    left: list[fx.Effect] = [lost]
-    if all(one.resolved_at is not None for one in alerts if one.id != alert.id):
-        left += [
-            fx.Resolve(text="its other alerts were over already", by=by),
-            fx.CancelPages(),
-            fx.WakeAt(at=None),
-            fx.Tell(type=MessageType.RESOLVED),
-        ]
-    if alert.resolved_at is not None:
-        return [], left
-    signal = Signal(
-        resource="unmerge",
-        action=None,
-        verb=Verb.TRIGGER,
-        dedup_key=alert.dedup_key,
-        title=alert.title,
-        severity=alert.severity,
-        priority=alert.priority,
-        source=alert.source,
-        link=alert.link,
-        details=alert.details,
-    )
-    opened = fx.OpenIncident(
-        text=f"taken out of another incident by {by.name}",
-        by=by,
-        signal=signal,
-        service_id=service.id,
-        urgency=urgency(service, alert.severity, alert.priority, now),
-        previous_incident_id=alert.incident_id,
-    )
-    return [opened, fx.LookAgainAt(at=now)], left
+    taken: list[fx.Effect] = [
+        fx.TakeAlerts(
+            text=f"#{source.number} was merged into this: {source.title}",
+            by=by,
+            occurrence_count=source.occurrence_count,
+            alert_count=source.alert_count,
+            severity=source.severity if worse else target.severity,
+            urgency=source.urgency if louder else target.urgency,
+        )
+    ]
+    # What is loud stays so: neither a quiet incident nor one in maintenance may swallow it.
+    freed = target.suppressed_until is not None and source.suppressed_until is None
+    if freed:
+        taken.append(fx.Unsuppress(text=f"#{source.number} is not in maintenance", by=by))
+    if (louder and target.status in PAGES_AGAIN) or (
+        freed and target.status is IncidentStatus.TRIGGERED
+    ):
+        taken += [fx.CancelPages(), fx.Restart()]
+    gone_too: list[fx.Effect] = [
+        fx.CancelPages(),
+        fx.WakeAt(at=None),
+        fx.Tell(type=MessageType.RESOLVED),
+    ]
+    return [gone, *gone_too], taken
 
 
 def add_responder(
@@ -300,7 +249,9 @@ def add_responder(
         text=f"{person.user.name} was asked to help", by=by, user_id=person.user.id
     )
     why = f"{by.name} asks for your help"
-    return (asked, *pages(person, Urgency.HIGH, now, why, HELP_STEP, 0))
+    # Told apart by when it was asked: who was asked before is asked again.
+    asked_at = int((now - incident.triggered_at).total_seconds())
+    return (asked, *pages(person, Urgency.HIGH, now, why, HELP_STEP, asked_at))
 
 
 #: No step of any policy, and not the fallback's: people who were asked for help.
@@ -376,6 +327,9 @@ def _resolved(incident: Incident, _effect: fx.Resolve, at: datetime) -> Incident
         status=IncidentStatus.RESOLVED,
         resolved_at=at,
         snoozed_until=None,
+        # The windows that kept this cycle quiet say nothing of the next.
+        suppressed_until=None,
+        suppressed_by=(),
         escalation=_stopped(incident),
     )
 
@@ -399,6 +353,8 @@ def _reopened(incident: Incident, effect: fx.Reopen, _at: datetime) -> Incident:
 
 
 def _triggered(incident: Incident, escalation: Escalation) -> Incident:
+    if incident.suppressed_until is not None:
+        escalation = replace(escalation, state=EscalationState.STOPPED, next_at=None)
     return replace(
         incident,
         status=IncidentStatus.TRIGGERED,
@@ -422,7 +378,8 @@ def _resumed(incident: Incident, _effect: fx.Resume, at: datetime) -> Incident:
 
 def _answered(incident: Incident, effect: fx.Answer, _at: datetime) -> Incident:
     stand = incident.escalation
-    return replace(incident, escalation=replace(stand, answered=(*stand.answered, effect.user_id)))
+    answer = (stand.step_id or "", effect.user_id)
+    return replace(incident, escalation=replace(stand, answered=(*stand.answered, answer)))
 
 
 def _excused(incident: Incident, effect: fx.Excuse, _at: datetime) -> Incident:
@@ -439,13 +396,13 @@ def _suppressed(incident: Incident, effect: fx.Suppress, _at: datetime) -> Incid
     return replace(
         incident,
         suppressed_until=effect.until,
-        suppressed_by_id=effect.window_id,
+        suppressed_by=effect.windows,
         escalation=_stopped(incident),
     )
 
 
 def _unsuppressed(incident: Incident, _effect: fx.Unsuppress, _at: datetime) -> Incident:
-    return replace(incident, suppressed_until=None, suppressed_by_id=None)
+    return replace(incident, suppressed_until=None, suppressed_by=())
 
 
 def _merged(incident: Incident, effect: fx.MergeInto, at: datetime) -> Incident:
@@ -458,6 +415,8 @@ def _grown(incident: Incident, effect: fx.TakeAlerts, _at: datetime) -> Incident
         incident,
         occurrence_count=incident.occurrence_count + effect.occurrence_count,
         alert_count=incident.alert_count + effect.alert_count,
+        severity=effect.severity,
+        urgency=effect.urgency,
     )
 
 
@@ -481,13 +440,14 @@ def _stepped(incident: Incident, effect: fx.TakeStep, _at: datetime) -> Incident
     stand = incident.escalation
     same_run = stand.cycle == effect.cycle
     escalation = Escalation(
+        answered=stand.answered if same_run else (),
         policy_id=effect.policy_id,
         step=effect.step,
         step_id=effect.step_id,
         round=effect.round,
         cycle=effect.cycle,
         state=EscalationState.RUNNING,
-        has_reached=(same_run and stand.has_reached) or bool(effect.user_ids),
+        has_reached=effect.has_reached,
         awaiting=effect.awaiting,
     )
     return replace(incident, escalation=escalation)

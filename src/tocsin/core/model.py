@@ -235,8 +235,13 @@ class Escalation:
     also: tuple[str, ...] = ()
     #: Whom the step waits for, where everybody must acknowledge.
     awaiting: tuple[str, ...] = ()
-    #: Who has acknowledged while it waited for others.
-    answered: tuple[str, ...] = ()
+    #: (step id, user id) of who has acknowledged in this run, while the step waited for others.
+    answered: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def have_answered(self) -> frozenset[str]:
+        """Who has acknowledged for the step that was taken last."""
+        return frozenset(user for step, user in self.answered if step == self.step_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,8 +275,8 @@ class Incident:
     resolved_at: datetime | None = None
     snoozed_until: datetime | None = None
     suppressed_until: datetime | None = None
-    #: The maintenance window that keeps it from paging.
-    suppressed_by_id: str | None = None
+    #: The maintenance windows that keep it from paging, as ``core.triage.window_key`` names them.
+    suppressed_by: tuple[str, ...] = ()
     #: The incident that has its alerts now.
     merged_into_id: str | None = None
     #: More than one after a merge: it then resolves with the last of them.

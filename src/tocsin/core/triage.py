@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from tocsin.core.model import (
     DeliveryOutcome,
     Incident,
     IncidentStatus,
+    MessageType,
     Signal,
     Verb,
 )
@@ -81,18 +83,83 @@ def _actor(signal: Signal) -> Actor:
     return Actor(name=signal.actor or signal.source or "source")
 
 
+def window_key(window: MaintenanceWindow) -> str:
+    """Name a window with what it matches: matching something else, it is another."""
+    return f"{window.id}:{hashlib.sha256(repr(window.match).encode()).hexdigest()[:12]}"
+
+
+def _is_on(window: MaintenanceWindow, service_id: str, now: datetime) -> bool:
+    covers = not window.service_ids or service_id in window.service_ids
+    return covers and window.begins_at <= now < window.ends_at
+
+
 def suppressing(
     windows: Iterable[MaintenanceWindow], service_id: str, signal: Signal, now: datetime
-) -> MaintenanceWindow | None:
-    """Return the window that keeps this from paging; of several the one that ends last."""
+) -> list[MaintenanceWindow]:
+    """Return the windows that keep this from paging, the one that ends last first."""
     on = (
         window
         for window in windows
-        if window.begins_at <= now < window.ends_at
-        and (not window.service_ids or service_id in window.service_ids)
+        if _is_on(window, service_id, now)
         and (window.match is None or matches(window.match, signal))
     )
-    return max(on, key=lambda window: window.ends_at, default=None)
+    return sorted(on, key=lambda window: window.ends_at, reverse=True)
+
+
+def suppress(on: Sequence[MaintenanceWindow]) -> tuple[fx.Suppress, ...]:
+    """Keep an incident from paging while windows last, if there are any."""
+    if not on:
+        return ()
+    longest = on[0]
+    why = f": {longest.reason}" if longest.reason else ""
+    text = f"in maintenance until {longest.ends_at:%Y-%m-%d %H:%M} UTC{why}; nobody is paged"
+    keys = tuple(window_key(window) for window in on)
+    return (fx.Suppress(text=text, until=longest.ends_at, windows=keys),)
+
+
+def release(
+    incident: Incident, windows: Iterable[MaintenanceWindow], now: datetime
+) -> tuple[fx.Effect, ...]:
+    """A maintenance window may have ended: page if it is still open, or go on waiting.
+
+    It waits on while one of the windows that matched it goes on as it was, or one of its service
+    that matches everything.
+    """
+    if incident.suppressed_until is None or not incident.is_open:
+        return ()
+    on = [
+        window
+        for window in windows
+        if _is_on(window, incident.service_id, now)
+        and (window.match is None or window_key(window) in incident.suppressed_by)
+    ]
+    if on:
+        on.sort(key=lambda window: window.ends_at, reverse=True)
+        until, keys = on[0].ends_at, tuple(window_key(window) for window in on)
+        changed = until != incident.suppressed_until
+        text = f"maintenance goes on until {until:%Y-%m-%d %H:%M} UTC" if changed else ""
+        return (fx.Suppress(text=text, until=until, windows=keys),)
+    freed = fx.Unsuppress(text="maintenance is over")
+    return (freed, fx.Restart()) if incident.status is IncidentStatus.TRIGGERED else (freed,)
+
+
+def begin(
+    opened: fx.OpenIncident, service: Service, windows: Iterable[MaintenanceWindow], now: datetime
+) -> tuple[fx.Effect, ...]:
+    """Open an incident, however that came about: with all that is due in its life by the clock."""
+    signal = opened.signal
+    return (
+        opened,
+        fx.LookAgainAt(at=now),
+        *suppress(suppressing(windows, service.id, signal, now)),
+        *raise_later(service, signal.severity, signal.priority, now),
+        *_end(signal, service, now),
+    )
+
+
+def _end(signal: Signal, service: Service, now: datetime) -> tuple[fx.ResolveAt, ...]:
+    lasts = TEST_LASTS if signal.is_test else service.auto_resolve_after
+    return (fx.ResolveAt(at=now + lasts),) if lasts else ()
 
 
 def _trigger(case: Case) -> Decision:
@@ -104,45 +171,37 @@ def _trigger(case: Case) -> Decision:
             outcome=DeliveryOutcome.DEDUPLICATED,
             effects=(seen, *_again(case, incident)),
         )
-    window = suppressing(case.windows, case.service.id, case.signal, case.now)
-    outcome = DeliveryOutcome.SUPPRESSED if window else DeliveryOutcome.TRIGGERED
-    begin = _begin(case, window)
-    return Decision(verb=Verb.TRIGGER, outcome=outcome, effects=(seen, *begin))
+    on = suppressing(case.windows, case.service.id, case.signal, case.now)
+    outcome = DeliveryOutcome.SUPPRESSED if on else DeliveryOutcome.TRIGGERED
+    start = _reopen(case, on) if _reopens(case) else _open(case)
+    return Decision(verb=Verb.TRIGGER, outcome=outcome, effects=(seen, *start))
 
 
-def _begin(case: Case, window: MaintenanceWindow | None) -> tuple[fx.Effect, ...]:
+def _open(case: Case) -> tuple[fx.Effect, ...]:
+    signal, service = case.signal, case.service
+    opened = fx.OpenIncident(
+        text=signal.text or "triggered",
+        by=_actor(signal),
+        data={"resource": signal.resource, "action": signal.action},
+        signal=signal,
+        service_id=service.id,
+        urgency=urgency(service, signal.severity, signal.priority, case.now),
+        previous_incident_id=case.alert.incident_id if case.alert else None,
+    )
+    return begin(opened, service, case.windows, case.now)
+
+
+def _reopen(case: Case, on: Sequence[MaintenanceWindow]) -> tuple[fx.Effect, ...]:
     signal, service, now = case.signal, case.service, case.now
     loudness = urgency(service, signal.severity, signal.priority, now)
-    by, text = _actor(signal), signal.text or "triggered"
-    start: tuple[fx.Effect, ...]
-    if _reopens(case):
-        start = (fx.Reopen(text=f"came back: {text}", by=by, urgency=loudness), fx.Restart())
-    else:
-        opened = fx.OpenIncident(
-            text=text,
-            by=by,
-            data={"resource": signal.resource, "action": signal.action},
-            signal=signal,
-            service_id=service.id,
-            urgency=loudness,
-            previous_incident_id=case.alert.incident_id if case.alert else None,
-        )
-        start = (opened, fx.LookAgainAt(at=now))
-    if window is not None:
-        start += (suppress(window),)
-    start += raise_later(service, signal.severity, signal.priority, now)
-    if signal.is_test:
-        return (*start, fx.ResolveAt(at=now + TEST_LASTS))
-    if service.auto_resolve_after:
-        return (*start, fx.ResolveAt(at=now + service.auto_resolve_after))
-    return start
-
-
-def suppress(window: MaintenanceWindow) -> fx.Suppress:
-    """Keep an incident from paging while a window lasts."""
-    why = f": {window.reason}" if window.reason else ""
-    text = f"in maintenance until {window.ends_at:%Y-%m-%d %H:%M} UTC{why}; nobody is paged"
-    return fx.Suppress(text=text, until=window.ends_at, window_id=window.id)
+    text = f"came back: {signal.text or 'triggered'}"
+    return (
+        fx.Reopen(text=text, by=_actor(signal), urgency=loudness),
+        fx.Restart(),
+        *suppress(on),
+        *raise_later(service, signal.severity, signal.priority, now),
+        *_end(signal, service, now),
+    )
 
 
 def _reopens(case: Case) -> bool:
@@ -161,7 +220,7 @@ def _again(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
     worse = signal.severity.is_above(incident.severity)
     if not louder and not worse:
         return (fx.Count(text=text, by=by),)
-    is_quiet = incident.suppressed_until is not None
+    is_quiet = incident.suppressed_until is not None and case.now < incident.suppressed_until
     pages_again = louder and incident.status in PAGES_AGAIN and not is_quiet
     severity = signal.severity if worse else incident.severity
     change = fx.Raise(
@@ -215,6 +274,60 @@ def _note(case: Case) -> Decision:
 
 def _none(_case: Case) -> Decision:
     return Decision(verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
+
+
+def unmerge(
+    alert: Alert,
+    others: Iterable[Alert],
+    occurrence_count: int,
+    service: Service,
+    windows: Iterable[MaintenanceWindow],
+    by: Actor,
+    now: datetime,
+) -> tuple[tuple[fx.Effect, ...], list[fx.Effect]]:
+    """Let an alert go its own way; return what it opens, and what happens to the one it leaves.
+
+    ``others`` are the alerts that stay, ``occurrence_count`` what this one added to the count of
+    the incident. An alert that is over opens nothing; an incident left with none that fires ends.
+    """
+    lost = fx.LoseAlert(
+        text=f"{alert.title} is no longer part of this",
+        by=by,
+        alert_id=alert.id,
+        occurrence_count=occurrence_count,
+    )
+    left: list[fx.Effect] = [lost]
+    if all(one.resolved_at is not None for one in others):
+        left += [
+            fx.Resolve(text="its other alerts were over already", by=by),
+            fx.CancelPages(),
+            fx.WakeAt(at=None),
+            fx.Tell(type=MessageType.RESOLVED),
+        ]
+    if alert.resolved_at is not None:
+        return (), left
+    signal = Signal(
+        resource="unmerge",
+        action=None,
+        verb=Verb.TRIGGER,
+        dedup_key=alert.dedup_key,
+        title=alert.title,
+        severity=alert.severity,
+        priority=alert.priority,
+        source=alert.source,
+        link=alert.link,
+        details=alert.details,
+    )
+    opened = fx.OpenIncident(
+        text=f"taken out of another incident by {by.name}",
+        by=by,
+        signal=signal,
+        service_id=service.id,
+        urgency=urgency(service, alert.severity, alert.priority, now),
+        previous_incident_id=alert.incident_id,
+        occurrence_count=max(1, occurrence_count),
+    )
+    return begin(opened, service, windows, now), left
 
 
 _DECIDE: Mapping[Verb, Callable[[Case], Decision]] = {

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, tuple_
 
 from tocsin.core import effects as fx
-from tocsin.core.incident import evolve
+from tocsin.core.incident import HELP_STEP, evolve
 from tocsin.core.model import (
     Alert,
     Escalation,
@@ -89,18 +89,23 @@ class Casebook:
         self.load_alerts_of(merged)
 
     def load_alerts_of(self, incident_ids: Sequence[str]) -> None:
-        """Load and lock every alert of these incidents."""
+        """Load and lock every alert of these incidents, and how often each was seen there."""
         if not incident_ids:
             return
-        linked = select(incident_alerts.c.alert_id).where(
-            incident_alerts.c.incident_id.in_(incident_ids), incident_alerts.c.is_open
-        )
+        links = incident_alerts.c
+        of_these = (links.incident_id.in_(incident_ids), links.is_open)
         query = (
-            select(alerts).where(alerts.c.id.in_(linked)).order_by(alerts.c.id).with_for_update()
+            select(alerts)
+            .where(alerts.c.id.in_(select(links.alert_id).where(*of_these)))
+            .order_by(alerts.c.id)
+            .with_for_update()
         )
         for row in self._connection.execute(query).mappings():
             alert = alert_of(row)
             self._ledger.alerts.setdefault((alert.integration_id, alert.dedup_key), alert)
+        counts = select(links.incident_id, links.alert_id, links.seen_before).where(*of_these)
+        for incident_id, alert_id, before in self._connection.execute(counts):
+            self._ledger.seen_before[incident_id, alert_id] = before
 
     def load_turns(self) -> None:
         """Load and lock whose turn it is in every step that goes round.
@@ -223,7 +228,7 @@ class Casebook:
             urgency=effect.urgency,
             source=signal.source,
             link=signal.link,
-            occurrence_count=1,
+            occurrence_count=effect.occurrence_count,
             previous_incident_id=effect.previous_incident_id,
             is_test=signal.is_test,
             escalation=Escalation(),
@@ -236,9 +241,8 @@ class Casebook:
         if key is not None:
             alert = self._ledger.alerts[key]
             self._ledger.changed_alerts.add(key)
-            self._ledger.links.append(
-                {"incident_id": incident.id, "alert_id": alert.id, "is_open": True}
-            )
+            before = alert.occurrence_count - effect.occurrence_count
+            self._link(incident.id, alert, before)
             self._ledger.alerts[key] = replace(
                 alert, incident_id=incident.id, service_id=effect.service_id
             )
@@ -302,11 +306,21 @@ class Casebook:
             if alert.incident_id == incident.id:
                 self._move(key, effect.into_id)
 
+    def _link(self, incident_id: str, alert: Alert, seen_before: int) -> None:
+        self._ledger.links.append({
+            "incident_id": incident_id,
+            "alert_id": alert.id,
+            "is_open": True,
+            "seen_before": seen_before,
+        })  # fmt: skip
+
+    def seen_in(self, incident_id: str, alert: Alert) -> int:
+        """Return how often an alert was seen while it was part of an incident."""
+        return alert.occurrence_count - self._ledger.seen_before[incident_id, alert.id]
+
     def _move(self, key: AlertKey, incident_id: str) -> None:
         alert = self._ledger.alerts[key]
-        self._ledger.links.append(
-            {"incident_id": incident_id, "alert_id": alert.id, "is_open": True}
-        )
+        self._link(incident_id, alert, self._ledger.seen_before[alert.incident_id or "", alert.id])
         self._ledger.alerts[key] = replace(alert, incident_id=incident_id)
         self._ledger.changed_alerts.add(key)
 
@@ -314,7 +328,9 @@ class Casebook:
         self._ledger.unlinked.append((incident.id, effect.alert_id))
 
     def _responder(self, incident: Incident, effect: fx.AddResponder) -> None:
-        self._ledger.responders.append({"incident_id": incident.id, "user_id": effect.user_id})
+        self._ledger.responders.append(
+            {"incident_id": incident.id, "user_id": effect.user_id, "is_responder": True}
+        )
 
     def _turn(self, _incident: Incident, effect: fx.TakeTurn) -> None:
         count = self._turns.get(effect.step_id, 0) + 1
@@ -353,13 +369,15 @@ class Casebook:
 
     def _cancel(self, incident: Incident, effect: fx.CancelPages) -> None:
         if effect.user_id is None:
-            self._ledger.cancelled.add(incident.id)
+            spares = self._ledger.cancelled.get(incident.id, True)
+            self._ledger.cancelled[incident.id] = spares and effect.spares_help
         else:
             self._ledger.cancelled_of.add((incident.id, effect.user_id))
         for page in self._ledger.pages:
             is_page = page["type"] == MessageType.PAGE.value
             is_theirs = effect.user_id in (None, page["user_id"])
-            if page["incident_id"] == incident.id and is_page and is_theirs:
+            is_spared = effect.spares_help and page["step"] == HELP_STEP
+            if page["incident_id"] == incident.id and is_page and is_theirs and not is_spared:
                 page["state"] = NotificationState.CANCELLED.value
                 self._ledger.due.pop((Kind.NOTIFY, page["id"]), None)
 

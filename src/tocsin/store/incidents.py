@@ -27,6 +27,7 @@ from tocsin.store.tables import (
     escalation_policies,
     incident_assignees,
     incidents,
+    jobs,
     services,
     timeline,
     users,
@@ -104,7 +105,6 @@ _PLAIN = (
     "resolved_at",
     "snoozed_until",
     "suppressed_until",
-    "suppressed_by_id",
     "merged_into_id",
     "alert_count",
 )
@@ -116,6 +116,7 @@ _PEOPLE = ("also", "awaiting", "answered")
 def incident_of(row: RowMapping) -> Incident:
     """Read an incident from its row."""
     people = row["escalation_people"] or {}
+    answered = tuple((step, user) for step, user in people.get("answered", ()))
     return Incident(
         number=row["number"],
         status=IncidentStatus(row["status"]),
@@ -131,8 +132,11 @@ def incident_of(row: RowMapping) -> Incident:
             cycle=row["escalation_cycle"],
             has_reached=row["escalation_has_reached"],
             step_id=row["escalation_step_id"],
-            **{name: tuple(people.get(name, ())) for name in _PEOPLE},
+            also=tuple(people.get("also", ())),
+            awaiting=tuple(people.get("awaiting", ())),
+            answered=answered,
         ),
+        suppressed_by=tuple(row["suppressed_by"] or ()),
         **{name: row[name] for name in _PLAIN},
     )
 
@@ -155,6 +159,7 @@ def incident_row(incident: Incident) -> dict[str, Any]:
         "escalation_has_reached": stand.has_reached,
         "escalation_step_id": stand.step_id,
         "escalation_people": people or None,
+        "suppressed_by": list(incident.suppressed_by) or None,
     }
 
 
@@ -230,6 +235,24 @@ def suppressed(connection: Connection) -> list[str]:
     columns = incidents.c
     query = select(columns.id).where(
         columns.status != IncidentStatus.RESOLVED.value, columns.suppressed_until.is_not(None)
+    )
+    return list(connection.scalars(query))
+
+
+def of_support_hours(connection: Connection) -> list[str]:
+    """Return the open incidents of low urgency whose urgency support hours have a say in."""
+    columns = incidents.c
+    waits = exists().where(
+        jobs.c.kind == "raise", jobs.c.subject_id == columns.id, jobs.c.buried_at.is_(None)
+    )
+    query = (
+        select(columns.id)
+        .join(services, services.c.id == columns.service_id)
+        .where(
+            columns.status != IncidentStatus.RESOLVED.value,
+            columns.urgency == Urgency.LOW.value,
+            or_(services.c.support_hours.is_not(None), waits),
+        )
     )
     return list(connection.scalars(query))
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, update
 
+from tocsin.core.incident import HELP_STEP
 from tocsin.core.model import (
     Alert,
     Incident,
@@ -66,10 +67,12 @@ class Ledger:
     due: dict[tuple[Kind, str], datetime | None] = field(default_factory=dict)
     #: Rows of ``notifications``.
     pages: list[dict[str, Any]] = field(default_factory=list)
-    #: Incidents whose waiting pages shall not be sent.
-    cancelled: set[str] = field(default_factory=set)
+    #: Incidents whose waiting pages shall not be sent; True: but for those who were asked to help.
+    cancelled: dict[str, bool] = field(default_factory=dict)
     #: (incident, user): those of one person alone.
     cancelled_of: set[tuple[str, str]] = field(default_factory=set)
+    #: (incident, alert) to the alert's count before it was part of it, for links that were loaded.
+    seen_before: dict[tuple[str, str], int] = field(default_factory=dict)
     told: dict[tuple[str, MessageType], None] = field(default_factory=dict)
 
     def notify(
@@ -152,20 +155,20 @@ class Ledger:
         older = sorted(set(self.assignees) - self.new_incidents)
         if older:
             connection.execute(
-                delete(incident_assignees).where(incident_assignees.c.incident_id.in_(older))
+                delete(incident_assignees).where(
+                    incident_assignees.c.incident_id.in_(older),
+                    # Who was asked for help stays, whoever has it now.
+                    incident_assignees.c.is_responder.is_(False),
+                )
             )
         rows = [
-            {"incident_id": incident_id, "user_id": user_id}
+            {"incident_id": incident_id, "user_id": user_id, "is_responder": False}
             for incident_id, user_ids in self.assignees.items()
             for user_id in user_ids
         ]
-        insert_many(connection, incident_assignees, rows)
-        insert_many(
-            connection,
-            incident_assignees,
-            self.responders,
-            "(incident_id, user_id) DO NOTHING",
-        )
+        known = "(incident_id, user_id) DO NOTHING"
+        insert_many(connection, incident_assignees, rows, known)
+        insert_many(connection, incident_assignees, self.responders, known)
 
     def _save_turns(self, connection: Connection) -> None:
         rows = [{"step_id": id_, "count": count} for id_, count in self.taken_turns.items()]
@@ -210,27 +213,14 @@ class Ledger:
                     )
 
     def _save_notifications(self, connection: Connection) -> None:
-        if older := sorted(self.cancelled - self.new_incidents):
-            connection.execute(
-                update(notifications)
-                .where(
-                    notifications.c.incident_id.in_(older),
-                    notifications.c.type == MessageType.PAGE.value,
-                    notifications.c.state == NotificationState.PENDING.value,
-                )
-                .values(state=NotificationState.CANCELLED.value)
-            )
+        columns = notifications.c
+        for spares_help in (True, False):
+            ids = {id_ for id_, spares in self.cancelled.items() if spares is spares_help}
+            if older := sorted(ids - self.new_incidents):
+                helpers = (columns.step != HELP_STEP,) if spares_help else ()
+                _cancel(connection, columns.incident_id.in_(older), *helpers)
         for incident_id, user_id in sorted(self.cancelled_of):
-            connection.execute(
-                update(notifications)
-                .where(
-                    notifications.c.incident_id == incident_id,
-                    notifications.c.user_id == user_id,
-                    notifications.c.type == MessageType.PAGE.value,
-                    notifications.c.state == NotificationState.PENDING.value,
-                )
-                .values(state=NotificationState.CANCELLED.value)
-            )
+            _cancel(connection, columns.incident_id == incident_id, columns.user_id == user_id)
         # Told twice of the same thing (acknowledged again by another): once is enough.
         insert_many(
             connection,
@@ -238,3 +228,15 @@ class Ledger:
             self.pages,
             "(incident_id, type, cycle, round, step, contact_method_id, rule_id) DO NOTHING",
         )
+
+
+def _cancel(connection: Connection, *which: ColumnElement[bool]) -> None:
+    connection.execute(
+        update(notifications)
+        .where(
+            *which,
+            notifications.c.type == MessageType.PAGE.value,
+            notifications.c.state == NotificationState.PENDING.value,
+        )
+        .values(state=NotificationState.CANCELLED.value)
+    )

@@ -514,7 +514,7 @@ incidents = Table(
     Column("escalation_cycle", Integer, nullable=False),
     Column("escalation_has_reached", Boolean, nullable=False),
     Column("escalation_step_id", String(40)),
-    #: ``{"also", "awaiting", "answered"}``: lists of user ids; null when all are empty.
+    #: ``{"also", "awaiting", "answered"}``: user ids, the last with their step; null when empty.
     Column("escalation_people", Document),
     Column("assigned_user_id", String(40)),
     Column("assigned_policy_id", String(40)),
@@ -525,7 +525,8 @@ incidents = Table(
     Column("resolved_at", Instant),
     Column("snoozed_until", Instant),
     Column("suppressed_until", Instant),
-    Column("suppressed_by_id", String(40)),
+    #: Maintenance windows, as ``core.triage.window_key`` names them.
+    Column("suppressed_by", Document),
     Column("merged_into_id", String(40)),
     Column("alert_count", Integer, nullable=False, server_default="1"),
     Index("ix_incidents_status_number", "status", "number"),
@@ -540,6 +541,8 @@ incident_alerts = Table(
     Column("incident_id", String(40), nullable=False),
     Column("alert_id", String(40), nullable=False),
     Column("is_open", Boolean, nullable=False),
+    #: The alert's count before it was part of this: what is more was seen here.
+    Column("seen_before", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("incident_id", "alert_id"),
     Index(
         "uq_incident_alerts_open",
@@ -556,6 +559,8 @@ incident_assignees = Table(
     metadata,
     Column("incident_id", String(40), nullable=False),
     Column("user_id", String(40), nullable=False),
+    #: Asked for help, besides those who have it by the escalation.
+    Column("is_responder", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("incident_id", "user_id"),
     Index("ix_incident_assignees_user_id", "user_id"),
 )

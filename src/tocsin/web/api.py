@@ -181,8 +181,10 @@ class IncidentController(Controller):
     ) -> IncidentView:
         """Take the next step now; 409 if the step named is no longer the current one."""
         seen = data or schemas.Escalate()
-        return _act(
-            request, state, reference, lambda by: respond.escalate(by, seen.step, seen.round)
+        return _done(
+            request,
+            state,
+            lambda desk, by, now: desk.escalate(reference, by, now, seen.step, seen.round),
         )
 
     @post("/{reference:str}/reassign", opt={"action": Action.RESPOND}, sync_to_thread=True,

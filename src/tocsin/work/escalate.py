@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
 from tocsin.core.escalation import Turns, look
-from tocsin.core.incident import leave, raise_urgency, release, resolve, wake
+from tocsin.core.incident import leave, raise_urgency, resolve, wake
 from tocsin.core.model import (
     TOCSIN,
     Incident,
@@ -18,6 +18,7 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.retry import MAX_JOB_ATTEMPTS, backoff
+from tocsin.core.triage import release
 from tocsin.store import calendars, incidents, jobs
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
@@ -120,6 +121,8 @@ class Clockwork:
             suppressed = incidents.suppressed(connection)
             jobs.put(connection, [(Kind.ESCALATE, id_, now) for id_ in concerned])
             jobs.put(connection, [(Kind.RELEASE, id_, now) for id_ in suppressed])
+            quiet = incidents.of_support_hours(connection)
+            jobs.put(connection, [(Kind.RAISE, id_, now) for id_ in quiet])
             return 1
 
         return self._database.run(work)

@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
 from tocsin.core import incident as rules
-from tocsin.core.escalation import has_next, policy_of
+from tocsin.core.escalation import has_next, look, policy_of
 from tocsin.core.model import (
     Actor,
+    EscalationState,
     Incident,
     Priority,
     Severity,
@@ -20,12 +21,12 @@ from tocsin.core.model import (
     Urgency,
     Verb,
 )
-from tocsin.core.notify import raise_later, reach, urgency
+from tocsin.core.notify import reach, urgency
 from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.text import clean
-from tocsin.core.triage import suppress, suppressing
+from tocsin.core.triage import begin, unmerge
 from tocsin.store import views
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
@@ -127,6 +128,34 @@ class Desk:
 
         return self.database.run(work)
 
+    def escalate(
+        self,
+        reference: str,
+        by: Actor,
+        now: datetime,
+        step: int | None = None,
+        round_: int | None = None,
+    ) -> str:
+        """Take the next step now; return the incident's id.
+
+        ``step`` and ``round_`` name the step the person saw: it is taken in this transaction, so
+        that a second press finds another one and skips none. Raises NotFound, and Refused.
+        """
+
+        def work(connection: Connection) -> str:
+            plans = self.plans.current(connection)
+            id_ = _found(connection, reference)
+            book = Casebook(connection, plans, now)
+            book.load_incidents([id_])
+            book.load_turns()
+            effects = _escalate(_loaded(book, id_), plans, by, step, round_)
+            book.apply(effects, incident_id=id_)
+            book.apply(look(_loaded(book, id_), plans, now, book.turns), incident_id=id_)
+            book.save()
+            return id_
+
+        return self.database.run(work)
+
     def open(
         self,
         service_id: str,
@@ -150,24 +179,17 @@ class Desk:
         def work(connection: Connection) -> str:
             plans = self.plans.current(connection)
             service = plans.services[service_id]
-            opened: list[fx.Effect] = [
-                fx.OpenIncident(
-                    text="opened by hand",
-                    by=by,
-                    signal=signal,
-                    service_id=service_id,
-                    urgency=urgency(service, severity, None, now),
-                    previous_incident_id=None,
-                ),
-                fx.LookAgainAt(at=now),
-                *raise_later(service, severity, None, now),
-            ]
-            if window := suppressing(plans.maintenance_windows, service_id, signal, now):
-                opened.append(suppress(window))
+            incident = fx.OpenIncident(
+                text="opened by hand",
+                by=by,
+                signal=signal,
+                service_id=service_id,
+                urgency=urgency(service, severity, None, now),
+                previous_incident_id=None,
+            )
+            opened = [*begin(incident, service, plans.maintenance_windows, now)]
             if details:
                 opened.append(fx.Note(text=clean(details, NOTE_LENGTH), by=by))
-            if service.auto_resolve_after:
-                opened.append(fx.ResolveAt(at=now + service.auto_resolve_after))
             book = Casebook(connection, plans, now)
             id_ = book.apply(opened)
             book.save()
@@ -200,13 +222,40 @@ def _unmerge(
     _must_be_open(incident, "taken apart")
     if len(mine) < 2:
         raise rules.Refused(f"{reference} is the only alert of incident {incident.number}")
-    own, effects = rules.unmerge(alert, mine, plans.services[alert.service_id], by, now)
+    own, effects = unmerge(
+        alert,
+        [one for one in mine if one is not alert],
+        book.seen_in(incident.id, alert),
+        plans.services[alert.service_id],
+        plans.maintenance_windows,
+        by,
+        now,
+    )
     book.apply(effects, incident_id=incident.id)
     if not own:
         return incident.id
     opened = book.apply(own, alert_key=(alert.integration_id, alert.dedup_key))
     assert opened is not None
     return opened
+
+
+def _escalate(
+    incident: Incident, plans: Plans, by: Actor, step: int | None, round_: int | None
+) -> Sequence[fx.Effect]:
+    _must_be_open(incident, "escalated")
+    stand = incident.escalation
+    if step not in (None, stand.step) or round_ not in (None, stand.round):
+        raise rules.Refused(
+            f"step {step} is no longer the current one; it is step {stand.step}"
+            f" of round {stand.round}"
+        )
+    said: list[fx.Effect] = [fx.Note(text="escalated by hand", by=by)]
+    if incident.suppressed_until is not None:
+        said.append(fx.Unsuppress(text="maintenance no longer keeps it quiet", by=by))
+    # One that had ended begins anew: people, and the fallback, hear of it once more.
+    has_ended = stand.state in (EscalationState.EXHAUSTED, EscalationState.NOBODY_NOTIFIED)
+    goes_on = not has_ended and has_next(incident, policy_of(incident, plans))
+    return (*said, fx.WakeAt(at=None), fx.Resume() if goes_on else fx.Restart())
 
 
 def acknowledge(by: Actor) -> Decide:
@@ -243,36 +292,16 @@ def reassign(by: Actor, *, user_id: str | None = None, policy_id: str | None = N
 
     def decide(incident: Incident, plans: Plans, _now: datetime) -> Sequence[fx.Effect]:
         _must_be_open(incident, "reassigned")
-        if (incident.assigned_user_id, incident.assigned_policy_id) == (user_id, policy_id):
+        is_theirs = (incident.assigned_user_id, incident.assigned_policy_id) == (user_id, policy_id)
+        # What another took meanwhile can be given back.
+        taken_by = incident.acknowledged_by_id or incident.acknowledged_by
+        if is_theirs and not (user_id and taken_by and taken_by != user_id):
             return ()
         to = plans.users[user_id].name if user_id else plans.policies[policy_id or ""].name
         change = fx.Reassign(
             text=f"reassigned to {to}", by=by, user_id=user_id, policy_id=policy_id
         )
         return (change, fx.CancelPages(), fx.Restart())
-
-    return decide
-
-
-def escalate(by: Actor, step: int | None, round_: int | None) -> Decide:
-    """Take the next step now.
-
-    ``step`` and ``round_`` name the step the person saw: a second press does not skip one.
-    """
-
-    def decide(incident: Incident, plans: Plans, _now: datetime) -> Sequence[fx.Effect]:
-        _must_be_open(incident, "escalated")
-        stand = incident.escalation
-        if step not in (None, stand.step) or round_ not in (None, stand.round):
-            raise rules.Refused(
-                f"step {step} is no longer the current one; it is step {stand.step}"
-                f" of round {stand.round}"
-            )
-        said: list[fx.Effect] = [fx.Note(text="escalated by hand", by=by)]
-        if incident.suppressed_until is not None:
-            said.append(fx.Unsuppress(text="maintenance no longer keeps it quiet", by=by))
-        goes_on = has_next(incident, policy_of(incident, plans))
-        return (*said, fx.WakeAt(at=None), fx.Resume() if goes_on else fx.Restart())
 
     return decide
 

@@ -182,7 +182,15 @@ def upgrade() -> None:
     op.add_column("incidents", sa.Column("escalation_step_id", sa.String(length=40), nullable=True))
     op.add_column("incidents", sa.Column("escalation_people", Document(), nullable=True))
     op.add_column("incidents", sa.Column("acknowledged_by_id", sa.String(length=40), nullable=True))
-    op.add_column("incidents", sa.Column("suppressed_by_id", sa.String(length=40), nullable=True))
+    op.add_column(
+        "incident_alerts",
+        sa.Column("seen_before", sa.BigInteger(), server_default="0", nullable=False),
+    )
+    op.add_column(
+        "incident_assignees",
+        sa.Column("is_responder", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column("incidents", sa.Column("suppressed_by", Document(), nullable=True))
     op.add_column(
         "incidents", sa.Column("alert_count", sa.Integer(), server_default="1", nullable=False)
     )
