@@ -30,7 +30,7 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Plans,
 )
-from tocsin.store.db import TryAgain, new_id
+from tocsin.store.db import TryAgain, insert_many, new_id
 from tocsin.store.incidents import alert_of, entry, incident_of
 from tocsin.store.jobs import Kind
 from tocsin.store.ledger import AlertKey, Ledger
@@ -118,7 +118,7 @@ class Casebook:
             self._ledger.alerts.setdefault((alert.integration_id, alert.dedup_key), alert)
 
     def load_turns(self) -> None:
-        """Load and lock whose turn it is in every step that goes round.
+        """Load and lock whose turn it is in every step that goes round, also one never taken.
 
         After the incidents, always: two workers that both hold some of those wait here, not there.
         """
@@ -129,6 +129,9 @@ class Casebook:
             if any(target.kind == "round_robin" for target in step.targets)
         )
         if steps:
+            # What is not there cannot be locked.
+            rows = [{"step_id": id_, "count": 0} for id_ in steps]
+            insert_many(self._connection, turns, rows, "(step_id) DO NOTHING")
             query = (
                 select(turns)
                 .where(turns.c.step_id.in_(steps))
@@ -139,7 +142,7 @@ class Casebook:
 
     @property
     def turns(self) -> Mapping[str, int]:
-        """How often each step that goes round was taken."""
+        """How many places each step that goes round has gone on."""
         return self._turns
 
     def others_fire(self, incident: Incident | None, alert: Alert | None) -> bool:
@@ -332,7 +335,7 @@ class Casebook:
         self._ledger.responders.append({"incident_id": incident.id, "user_id": effect.user_id})
 
     def _turn(self, _incident: Incident, effect: fx.TakeTurn) -> None:
-        count = self._turns.get(effect.step_id, 0) + 1
+        count = self._turns.get(effect.step_id, 0) + effect.by
         self._turns[effect.step_id] = self._ledger.taken_turns[effect.step_id] = count
 
     def _raise_at(self, incident: Incident, effect: fx.RaiseAt) -> None:

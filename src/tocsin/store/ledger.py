@@ -58,7 +58,7 @@ class Ledger:
     assignees: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: Rows of ``incident_assignees``: people who have it besides.
     responders: list[dict[str, Any]] = field(default_factory=list)
-    #: Step to how often it was taken, for those that were taken now.
+    #: Step to how many places it has gone on, for those that were taken now.
     taken_turns: dict[str, int] = field(default_factory=dict)
     #: Rows of ``timeline``.
     entries: list[dict[str, Any]] = field(default_factory=list)
