@@ -19,7 +19,7 @@ from tests.builders import (
     some_plans,
 )
 from tocsin.core import effects as fx
-from tocsin.core.escalation import look
+from tocsin.core.escalation import call, look
 from tocsin.core.incident import evolve
 from tocsin.core.model import (
     EscalationState,
@@ -29,6 +29,8 @@ from tocsin.core.model import (
 )
 from tocsin.core.plans import (
     Plans,
+    Step,
+    Target,
 )
 
 
@@ -223,3 +225,17 @@ def test_steps_that_were_deleted_meanwhile_end_it_without_error():
     short = some_plans(a_step("ann"), repeat=0)
     effects = look(incident, short, NOW + timedelta(minutes=1))
     assert after(incident, effects).escalation.state is EscalationState.EXHAUSTED
+
+
+def test_round_robins_of_one_step_go_on_together_and_pass_over_nobody():
+    """One passes over Ann each time; for her sake the other leaves nobody out."""
+    users = (a_user("ann", contact_methods=()), *map(a_user, ("bob", "cat", "dan")))
+    rounds = (("usr_ann", "usr_bob"), ("usr_cat", "usr_dan"))
+    targets = tuple(Target(kind="round_robin", ids=ids) for ids in rounds)
+    step, plans = Step(targets=targets, wait=timedelta(minutes=5)), some_plans(users=users)
+    taken, turn = [], 0
+    for _ in range(4):
+        called = call(step, plans, Urgency.HIGH, turn, NOW)
+        taken.append([person.user.name for person in called.people])
+        turn += called.moves
+    assert taken == [["Bob", "Cat"], ["Bob", "Dan"]] * 2

@@ -258,9 +258,39 @@ def test_a_round_robin_passes_over_who_cannot_be_reached(blank: World):
         "",
     )
     blank.configure(mute, ROUND, SERVICE)
-    for number, who in enumerate(("ann", "cat", "cat", "ann"), 1):
+    for number, who in enumerate(("ann", "cat", "ann", "cat"), 1):
         blank.sentry("issue.created", number)
         blank.expect(who)
+
+
+def test_a_round_robin_stays_fair_to_those_after_one_who_cannot_be_reached(blank: World):
+    """Nobody inherits the turns of another: of nine, Bob has five and Cat four."""
+    mute = PEOPLE.replace(
+        """    contact_methods:
+      - {name: hook, channel: webhook, address: "https://phones.example.com/ann"}
+      - {name: mail, channel: email, address: ann@example.com}
+""",
+        "",
+    )
+    assert mute != PEOPLE
+    blank.configure(mute, ROUND, SERVICE)
+    for number in range(1, 10):
+        blank.sentry("issue.created", number)
+    assert [heard.who for heard in blank.take()] == ["bob", "cat"] * 4 + ["bob"]
+
+
+def test_who_is_away_keeps_their_place_in_the_round(blank: World):
+    """Ann leaves after Bob was paged, and is back after he is again: Cat is next both times."""
+    blank.configure(PEOPLE, ROUND, SERVICE)
+    for number, who in enumerate(("ann", "bob", "cat", "bob", "cat"), 1):
+        if number == 3:
+            span = {"from": "2026-01-01T00:00Z", "to": "2027-01-01T00:00Z"}
+            body = {"user": "ann@example.com", "kind": "away", **span}
+            away = blank.api("POST", "/absences", body)["id"]
+        if number == 5:
+            assert blank.call("DELETE", f"/absences/{away}").status_code == 204
+        blank.sentry("issue.created", number)
+        assert [heard.who for heard in blank.take()] == [who]
 
 
 # -- everybody must acknowledge

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
 import pytest
 
 from tests.scenarios.test_cases_b import policy
+from tests.scenarios.test_engine import ROUND
 from tests.world import PEOPLE, SERVICE, World
 from tocsin.core.incident import Refused
 from tocsin.core.model import Actor, Priority
+from tocsin.dialects import load_all
+from tocsin.store.casebook import Casebook
+from tocsin.store.jobs import Kind
 from tocsin.work import respond
+from tocsin.work.escalate import Clockwork
+from tocsin.work.intake import Inbox
 from tocsin.work.respond import Desk
 
 HANDS = 8
@@ -64,3 +72,27 @@ def test_what_many_do_at_once_happens_once(blank: World, name: str):
     assert any(done)
     assert blank.kinds(1).count(kind) == before + 1
     blank.forget()
+
+
+def test_two_workers_take_turns_from_the_first_time_on(blank: World):
+    """Both look at once, each at its incident, at a step that was never taken before."""
+    blank.configure(PEOPLE, ROUND, SERVICE)
+    real, gate = Casebook.load_turns, threading.Barrier(1 if blank.database.is_sqlite else 2)
+
+    def load_turns(book: Casebook) -> None:
+        gate.wait(timeout=30)  # PostgreSQL: both hold their incident now
+        real(book)
+
+    with blank.held():
+        for number in (1, 2):
+            blank.sentry("issue.created", number)
+        Inbox(blank.database, blank.plans, load_all()).work(blank.now)
+
+        def look(_worker: int) -> int:
+            return Clockwork(blank.database, blank.plans).work(Kind.ESCALATE, blank.now, limit=1)
+
+        with patch.object(Casebook, "load_turns", load_turns), ThreadPoolExecutor(2) as workers:
+            assert list(workers.map(look, range(2))) == [1, 1]
+    assert sorted(heard.who for heard in blank.take()) == ["ann", "bob"]
+    blank.sentry("issue.created", 3)
+    blank.expect("cat")

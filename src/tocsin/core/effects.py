@@ -229,6 +229,8 @@ class TakeTurn:
     """A step that goes round was taken: the next one is somebody else's."""
 
     step_id: str
+    #: How many places it went on: past those who could not be reached, and past who was taken.
+    by: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

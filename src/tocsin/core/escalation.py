@@ -19,7 +19,7 @@ from tocsin.core.notify import Reach, pages, reach
 from tocsin.core.plans import AwayKind, Plans, Policy, Step, Target, User
 from tocsin.core.schedule import on_call
 
-#: How often each step that goes round was taken, by its id.
+#: How many places each step that goes round has gone on, by its id.
 Turns = Mapping[str, int]
 
 #: Step 0 is no step of any policy: the fallback is paged there, once per run.
@@ -58,34 +58,46 @@ class Called:
     people: tuple[Reach, ...]
     #: Those who are away with nobody to stand in for them.
     away: tuple[User, ...]
-    #: Whether a round robin was among them: it is the next one's turn then.
-    takes_turn: bool
+    #: How many places the round robins among them go on; 0 if there is none.
+    moves: int
 
 
 def call(step: Step, plans: Plans, loudness: Urgency, turn: int, now: datetime) -> Called:
     """Say whom a step means now, each person once, in the order named.
 
-    ``turn`` says how often the step was taken before, for its round robins.
+    ``turn`` says how many places its round robins have gone on. Several in one step go on together,
+    by as few as any of them, so that none passes over a person who can be reached.
     """
     found: dict[str, Reach] = {}
     away: dict[str, User] = {}
+    moves: list[int] = []
     for target in step.targets:
         here, gone = _present(plans, REACH[target.kind](plans, target, now), loudness, now)
         away |= {user.id: user for user in gone}
-        for person in _turn_of(here, turn) if target.kind == "round_robin" else here:
+        if target.kind == "round_robin":
+            here, moved = _turn_of(target.ids, plans, loudness, turn, now)
+            moves.append(moved)
+        for person in here:
             found.setdefault(person.user.id, person)
     return Called(
         people=tuple(found.values()),
         away=tuple(user for user in away.values() if user.id not in found),
-        takes_turn=any(target.kind == "round_robin" for target in step.targets),
+        moves=min(moves, default=0),
     )
 
 
-def _turn_of(people: list[Reach], turn: int) -> list[Reach]:
-    """Return whose turn it is; one who cannot be reached is passed over."""
-    count = len(people)
-    order = [people[(turn + at) % count] for at in range(count)]
-    return [person for person in order if person.is_reached][:1]
+def _turn_of(
+    ids: tuple[str, ...], plans: Plans, loudness: Urgency, turn: int, now: datetime
+) -> tuple[list[Reach], int]:
+    """Return whose turn it is, and how many places on the next one's begins.
+
+    One who is away or cannot be reached keeps their place, and is passed over.
+    """
+    for at in range(len(ids)):
+        here, _gone = _present(plans, (ids[(turn + at) % len(ids)],), loudness, now)
+        if here and here[0].is_reached:
+            return here, at + 1
+    return [], 1
 
 
 def _present(
@@ -238,7 +250,9 @@ class _Walk:
         where = f"step {number} of {policy.name}"
         paged = tuple(person.user.id for person in reached if person.ways)
         answered = {user for step_id, user in self.stand.answered if step_id == step.id}
-        effects: list[fx.Effect] = [fx.TakeTurn(step_id=step.id)] if called.takes_turn else []
+        effects: list[fx.Effect] = []
+        if called.moves:
+            effects.append(fx.TakeTurn(step_id=step.id, by=called.moves))
         effects.append(
             fx.TakeStep(
                 text=f"{where} {_told(reached, called.away)}",

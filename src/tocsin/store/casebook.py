@@ -2,6 +2,9 @@
 
 A ``Casebook`` is the unit of work of one transaction. However many signals or jobs it has been
 through, it loads and saves in a constant number of statements.
+
+Everybody locks in one order, so that nobody waits in a circle: incidents by number, then their
+alerts by id, then whose turn it is. Who holds an incident holds what its alerts point to.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, select, tuple_, union
 
 from tocsin.core import effects as fx
 from tocsin.core.incident import HELP_STEP, evolve
@@ -27,7 +30,7 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Plans,
 )
-from tocsin.store.db import new_id
+from tocsin.store.db import TryAgain, insert_many, new_id
 from tocsin.store.incidents import alert_of, entry, incident_of
 from tocsin.store.jobs import Kind
 from tocsin.store.ledger import AlertKey, Ledger
@@ -53,26 +56,42 @@ class Casebook:
     # -- loading
 
     def load_alerts(self, keys: Iterable[AlertKey]) -> None:
-        """Load and lock these alerts, and the latest incident of each."""
+        """Load and lock the latest incident of each of these alerts, and the alerts.
+
+        Raises TryAgain where an alert went to another incident while we waited for the first one.
+        """
         wanted = sorted(set(keys))
         if not wanted:
             return
-        query = (
-            select(alerts)
-            .where(tuple_(alerts.c.integration_id, alerts.c.dedup_key).in_(wanted))
-            .order_by(alerts.c.id)
-            .with_for_update()
+        query = select(alerts.c.id, alerts.c.incident_id).where(
+            tuple_(alerts.c.integration_id, alerts.c.dedup_key).in_(wanted)
         )
-        for row in self._connection.execute(query).mappings():
-            alert = alert_of(row)
-            self._ledger.alerts[alert.integration_id, alert.dedup_key] = alert
-        self.load_incidents(alert.incident_id for alert in self._ledger.alerts.values())
+        seen = {row.id: row.incident_id for row in self._connection.execute(query)}
+        if not seen:
+            return
+        ours = {None, *seen.values()}
+        merged = self._lock_incidents(ours)
+        found: Sequence[str] | CompoundSelect[str] = sorted(seen)
+        if merged:
+            same = alerts.alias()
+            found = union(select(same.c.id).where(same.c.id.in_(found)), _linked_to(merged))
+        self._lock_alerts(alerts.c.id.in_(found))
+        for alert in self._ledger.alerts.values():
+            if alert.incident_id not in ours:
+                raise TryAgain(f"alert {alert.id} is another incident's now")
 
     def load_incidents(self, ids: Iterable[str | None], *, skip_locked: bool = False) -> None:
         """Load and lock these incidents; with ``skip_locked`` leave those somebody else holds."""
+        # They end with the last of their alerts, so all of them count.
+        self.load_alerts_of(self._lock_incidents(ids, skip_locked=skip_locked))
+
+    def _lock_incidents(
+        self, ids: Iterable[str | None], *, skip_locked: bool = False
+    ) -> Sequence[str]:
+        """Load and lock incidents; return those of several alerts."""
         wanted = sorted({id_ for id_ in ids if id_ is not None})
         if not wanted:
-            return
+            return ()
         query = (
             select(incidents)
             .where(incidents.c.id.in_(wanted))
@@ -85,30 +104,31 @@ class Casebook:
             self._ledger.incidents[incident.id] = incident
             if incident.alert_count > 1:
                 merged.append(incident.id)
-        # They end with the last of their alerts, so all of them count.
-        self.load_alerts_of(merged)
+        return merged
 
     def load_alerts_of(self, incident_ids: Sequence[str]) -> None:
-        """Load and lock every alert of these incidents, and how often each was seen there."""
+        """Load and lock every alert of these incidents, which are ours already.
+
+        With how often each was seen there.
+        """
         if not incident_ids:
             return
+        self._lock_alerts(alerts.c.id.in_(_linked_to(incident_ids)))
         links = incident_alerts.c
-        of_these = (links.incident_id.in_(incident_ids), links.is_open)
-        query = (
-            select(alerts)
-            .where(alerts.c.id.in_(select(links.alert_id).where(*of_these)))
-            .order_by(alerts.c.id)
-            .with_for_update()
+        counts = select(links.incident_id, links.alert_id, links.seen_before).where(
+            links.incident_id.in_(incident_ids), links.is_open
         )
-        for row in self._connection.execute(query).mappings():
-            alert = alert_of(row)
-            self._ledger.alerts.setdefault((alert.integration_id, alert.dedup_key), alert)
-        counts = select(links.incident_id, links.alert_id, links.seen_before).where(*of_these)
         for incident_id, alert_id, before in self._connection.execute(counts):
             self._ledger.seen_before[incident_id, alert_id] = before
 
+    def _lock_alerts(self, which: ColumnElement[bool]) -> None:
+        query = select(alerts).where(which).order_by(alerts.c.id).with_for_update()
+        for row in self._connection.execute(query).mappings():
+            alert = alert_of(row)
+            self._ledger.alerts.setdefault((alert.integration_id, alert.dedup_key), alert)
+
     def load_turns(self) -> None:
-        """Load and lock whose turn it is in every step that goes round.
+        """Load and lock whose turn it is in every step that goes round, also one never taken.
 
         After the incidents, always: two workers that both hold some of those wait here, not there.
         """
@@ -119,6 +139,9 @@ class Casebook:
             if any(target.kind == "round_robin" for target in step.targets)
         )
         if steps:
+            # What is not there cannot be locked.
+            rows = [{"step_id": id_, "count": 0} for id_ in steps]
+            insert_many(self._connection, turns, rows, "(step_id) DO NOTHING")
             query = (
                 select(turns)
                 .where(turns.c.step_id.in_(steps))
@@ -129,7 +152,7 @@ class Casebook:
 
     @property
     def turns(self) -> Mapping[str, int]:
-        """How often each step that goes round was taken."""
+        """How many places each step that goes round has gone on."""
         return self._turns
 
     def others_fire(self, incident: Incident | None, alert: Alert | None) -> bool:
@@ -333,7 +356,7 @@ class Casebook:
         )
 
     def _turn(self, _incident: Incident, effect: fx.TakeTurn) -> None:
-        count = self._turns.get(effect.step_id, 0) + 1
+        count = self._turns.get(effect.step_id, 0) + effect.by
         self._turns[effect.step_id] = self._ledger.taken_turns[effect.step_id] = count
 
     def _raise_at(self, incident: Incident, effect: fx.RaiseAt) -> None:
@@ -441,6 +464,13 @@ _ENTRY: dict[type, TimelineKind] = {
     fx.Reassign: TimelineKind.REASSIGNED,
     fx.TakeStep: TimelineKind.STEP,
 }
+
+
+def _linked_to(incident_ids: Sequence[str]) -> Select[str]:
+    """Select the alerts that belong to these incidents now."""
+    return select(incident_alerts.c.alert_id).where(
+        incident_alerts.c.incident_id.in_(incident_ids), incident_alerts.c.is_open
+    )
 
 
 def _described(alert: Alert, signal: Signal) -> Alert:

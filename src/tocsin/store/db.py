@@ -39,6 +39,10 @@ _TRY_AGAIN = frozenset({"40001", "40P01"})
 _TRIES = 5
 
 
+class TryAgain(Exception):
+    """Somebody else was first: what was read no longer holds."""
+
+
 class Database:
     """One database, whichever it is."""
 
@@ -84,12 +88,12 @@ class Database:
             yield connection
 
     def run(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:
-        """Do ``work`` in a transaction of its own, again if the database asks for that."""
+        """Do ``work`` in a transaction of its own, again if it or the database asks for that."""
         for last in (*[False] * (_TRIES - 1), True):
             try:
                 with self.write(is_urgent=is_urgent) as connection:
                     return work(connection)
-            except DBAPIError as error:
+            except (DBAPIError, TryAgain) as error:
                 if last or not _asks_for_another_try(error):
                     raise
         raise AssertionError("unreachable")
@@ -100,8 +104,8 @@ class Database:
         self._writer.dispose()
 
 
-def _asks_for_another_try(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in _TRY_AGAIN
+def _asks_for_another_try(error: DBAPIError | TryAgain) -> bool:
+    return isinstance(error, TryAgain) or getattr(error.orig, "sqlstate", None) in _TRY_AGAIN
 
 
 class _Turn:

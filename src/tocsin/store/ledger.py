@@ -59,7 +59,7 @@ class Ledger:
     assignees: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: Rows of ``incident_assignees``: people who have it besides.
     responders: list[dict[str, Any]] = field(default_factory=list)
-    #: Step to how often it was taken, for those that were taken now.
+    #: Step to how many places it has gone on, for those that were taken now.
     taken_turns: dict[str, int] = field(default_factory=dict)
     #: Rows of ``timeline``.
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -141,15 +141,21 @@ class Ledger:
         if not closed:
             return
         linked = select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(closed))
-        connection.execute(
-            update(alerts)
+        theirs = alerts.alias()
+        # Only what is theirs still: the alert may have another incident since, which is not ours.
+        # And in the order in which everybody locks.
+        found = (
+            select(theirs.c.id)
             .where(
-                alerts.c.id.in_(linked),
-                alerts.c.id.not_in(sorted(loaded)),
-                alerts.c.resolved_at.is_(None),
+                theirs.c.id.in_(linked),
+                theirs.c.id.not_in(sorted(loaded)),
+                theirs.c.incident_id.in_(closed),
+                theirs.c.resolved_at.is_(None),
             )
-            .values(resolved_at=now)
+            .order_by(theirs.c.id)
+            .with_for_update()
         )
+        connection.execute(update(alerts).where(alerts.c.id.in_(found)).values(resolved_at=now))
 
     def _save_assignees(self, connection: Connection) -> None:
         older = sorted(set(self.assignees) - self.new_incidents)

@@ -314,7 +314,7 @@ escalation_policies = Table(
     _live("name", "escalation_policies"),
 )
 
-#: How often a step that goes round has been taken: whose turn it is next.
+#: How many places a step that goes round has gone on: whose turn it is next.
 turns = Table(
     "turns",
     metadata,
