@@ -192,3 +192,26 @@ def test_pages_of_other_incidents_to_an_address_that_is_gone_go_on_too(blank: Wo
     assert "could not page Bob by hook: this contact method can no longer be used" in [
         entry.text for entry in blank.incident(1).timeline
     ]
+
+
+def test_help_that_cannot_be_asked_one_way_is_asked_another(blank: World):
+    blank.configure(PEOPLE, policy("bob 30m"), SERVICE, FALLBACK)
+    blank.sentry("issue.created")
+    blank.expect("bob")
+    answer(blank, Outcome.GONE)
+    blank.api("POST", "/incidents/1/responders", {"user": "ann@example.com"})
+    blank.expect("ann")
+    blank.expect("ann", "email")
+    blank.expect_nothing()
+
+
+def test_at_low_urgency_another_step_is_taken_when_the_first_reached_nobody(blank: World):
+    low = SERVICE.replace(
+        "escalation_policy: default}", "escalation_policy: default, urgency: {error: low}}"
+    )
+    blank.configure(PEOPLE, policy("bob 30m", "cat 5m"), low)
+    answer(blank, Outcome.GONE)
+    blank.sentry("issue.created", level="error")
+    blank.expect("bob")
+    blank.expect("cat")
+    assert blank.incident().escalation.state == "stopped"

@@ -430,6 +430,26 @@ def _attempt_id(notification_id: str, number: int) -> str:
     return f"{notification_id}.{number}"
 
 
+def tests_since(
+    connection: Connection, user_id: str, since: datetime
+) -> Mapping[str, list[datetime]]:
+    """Return when tests were asked for, by contact method of a person, the oldest first."""
+    columns = notifications.c
+    query = (
+        select(columns.contact_method_id, columns.created_at)
+        .where(
+            columns.user_id == user_id,
+            columns.type == MessageType.TEST.value,
+            columns.created_at > since,
+        )
+        .order_by(columns.created_at)
+    )
+    found: dict[str, list[datetime]] = defaultdict(list)
+    for method_id, at in connection.execute(query):
+        found[method_id].append(at)
+    return found
+
+
 def failed_count(connection: Connection, since: datetime) -> int:
     """Count the notifications made since a time that could not be delivered."""
     query = (

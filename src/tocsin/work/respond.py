@@ -135,6 +135,7 @@ class Desk:
         details: str,
         by: Actor,
         now: datetime,
+        priority: Priority | None = None,
     ) -> str:
         """Open an incident by hand; return its id. A maintenance window keeps it quiet too."""
         signal = Signal(
@@ -144,6 +145,7 @@ class Desk:
             dedup_key=None,
             title=clean(title),
             severity=severity,
+            priority=priority,
             source=by.name,
         )
 
@@ -156,11 +158,11 @@ class Desk:
                     by=by,
                     signal=signal,
                     service_id=service_id,
-                    urgency=urgency(service, severity, None, now),
+                    urgency=urgency(service, severity, priority, now),
                     previous_incident_id=None,
                 ),
                 fx.LookAgainAt(at=now),
-                *raise_later(service, severity, None, now),
+                *raise_later(service, severity, priority, now),
             ]
             if window := suppressing(plans.maintenance_windows, service_id, signal, now):
                 opened.append(suppress(window))
