@@ -152,8 +152,10 @@ def test_in_maintenance_the_course_begins_when_it_ends():
     windows = (a_window(0, 1), a_window(1, 2), a_window(3, 4))
     said = told(replace(plans, maintenance_windows=windows)).sentences
     assert said[2:] == (
-        "When maintenance ends, at 2026-01-05 14:00 UTC, step 1 of default pages Ann: hook at"
-        " once.",
+        (
+            "When maintenance ends, at 2026-01-05 14:00 UTC, step 1 of default pages Ann:"
+            " hook at once."
+        ),
         "After 5m, step 2 of default pages Bob: hook at once.",
         "After 15m, no step is left: it stays triggered, and nobody else is paged.",
     )
