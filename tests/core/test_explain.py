@@ -20,6 +20,7 @@ from tocsin.core.plans import (
     Restriction,
     Rotation,
     RotationUnit,
+    Route,
     Schedule,
     Step,
     SupportHours,
@@ -136,3 +137,41 @@ def test_maintenance_and_support_hours_are_said_first():
     assert hours_said.endswith("has low urgency; it is outside support hours.")
     assert raised.startswith("When support hours begin, it is raised to high urgency")
     assert maintained.endswith("nobody is paged before 2026-01-05 13:00 UTC.")
+
+
+def a_window(begins: int, ends: int, **more: object) -> MaintenanceWindow:
+    window = MaintenanceWindow(
+        id=f"mw_{begins}", service_ids=(), match=None, begins_at=at(hours=begins),
+        ends_at=at(hours=ends), reason="move",
+    )  # fmt: skip
+    return replace(window, **more)  # type: ignore[arg-type]
+
+
+def test_in_maintenance_the_course_begins_when_it_ends():
+    plans = some_plans(a_step("ann"), a_step("bob", minutes=10), fallback="bob")
+    windows = (a_window(0, 1), a_window(1, 2), a_window(3, 4))
+    said = told(replace(plans, maintenance_windows=windows)).sentences
+    assert said[2:] == (
+        (
+            "When maintenance ends, at 2026-01-05 14:00 UTC, step 1 of default pages Ann:"
+            " hook at once."
+        ),
+        "After 5m, step 2 of default pages Bob: hook at once.",
+        "After 15m, no step is left: it stays triggered, and nobody else is paged.",
+    )
+
+
+def test_in_maintenance_it_is_said_who_is_on_call_at_its_end():
+    step = Step(targets=(Target(kind="schedule", ids=("sch_1",)),), wait=at(minutes=5) - NOW)
+    plans = replace(
+        some_plans(step, users=(a_user("ann"), a_user("bob"))),
+        schedules={"sch_1": rota("ann", "bob")},
+        maintenance_windows=(a_window(-1, 20),),
+    )
+    assert "pages Bob (on call for primary" in told(plans).sentences[2]
+
+
+def test_a_window_for_some_incidents_holds_up_nothing_that_is_told():
+    window = a_window(0, 1, match=Route(title=("x",)))
+    plans = replace(some_plans(a_step("ann")), maintenance_windows=(window,))
+    assert told(plans).sentences[2].startswith("At once, step 1")

@@ -46,14 +46,15 @@ def explain(
     loudness = urgency(service, severity, priority, at)
     incident = _supposed(service, severity, priority, loudness, at)
     policy = policy_of(incident, plans)
+    begin = _end_of_maintenance(plans, service, at)
     sentences = [
         *_before(plans, service, severity, priority, at),
-        *_course(incident, plans, policy, at),
+        *_course(incident, plans, policy, begin, "At once" if begin == at else _ends(begin)),
     ]
     return Explanation(
         urgency=loudness,
         sentences=tuple(sentences),
-        warnings=tuple(dict.fromkeys(_warnings(plans, policy, loudness, at))),
+        warnings=tuple(dict.fromkeys(_warnings(plans, policy, loudness, begin))),
     )
 
 
@@ -107,10 +108,40 @@ def _before(
             yield f"The service is in maintenance{some}: nobody is paged before {end}."
 
 
+def _end_of_maintenance(plans: Plans, service: Service, at: datetime) -> datetime:
+    """Return when the service is paged for again, if it is in maintenance as a whole; else now."""
+    covering = [
+        window
+        for window in plans.maintenance_windows
+        if window.match is None and (not window.service_ids or service.id in window.service_ids)
+    ]
+    while ends := [one.ends_at for one in covering if one.begins_at <= at < one.ends_at]:
+        at = max(ends)
+    return at
+
+
+def _ends(at: datetime) -> str:
+    return f"When maintenance ends, at {_clock(at)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """When the course begins, and how that is said."""
+
+    begin: datetime
+    at_once: str
+
+    def when(self, now: datetime) -> str:
+        """Say when something happens."""
+        passed = now - self.begin
+        return f"After {format_span(passed)}" if passed else self.at_once
+
+
 def _course(
-    incident: Incident, plans: Plans, policy: Policy | None, begin: datetime
+    incident: Incident, plans: Plans, policy: Policy | None, begin: datetime, at_once: str
 ) -> Iterator[str]:
     """Yield a sentence per step, as time goes by."""
+    since = _Since(begin, at_once)
     now: datetime | None = begin
     while now is not None:
         effects = look(incident, plans, now)
@@ -123,11 +154,11 @@ def _course(
             if isinstance(effect, fx.TakeStep) and policy is not None:
                 if effect.round:
                     times = "once more" if policy.repeat == 1 else f"{policy.repeat} times more"
-                    yield f"{_when(begin, now)}: all of it again, {times}."
+                    yield f"{since.when(now)}: all of it again, {times}."
                     return
-                yield _step_sentence(plans, policy, effect, pages, begin, now)
+                yield _step_sentence(plans, policy, effect, pages, since, now)
             elif isinstance(effect, fx.EndEscalation):
-                yield from _end_sentences(plans, effect, pages, begin, now)
+                yield from _end_sentences(plans, effect, pages, since, now)
         now = incident.escalation.next_at if _goes_on(incident) else None
 
 
@@ -140,11 +171,11 @@ def _step_sentence(
     policy: Policy,
     taken: fx.TakeStep,
     pages: Mapping[str, list[fx.Page]],
-    begin: datetime,
+    since: _Since,
     now: datetime,
 ) -> str:
     step = policy.steps[taken.step - 1]
-    head = f"{_when(begin, now)}, step {taken.step} of {policy.name}"
+    head = f"{since.when(now)}, step {taken.step} of {policy.name}"
     if not taken.user_ids:
         return f"{head} reaches nobody ({_why_nobody(plans, step, now)}) and goes on at once."
     people = "; ".join(
@@ -214,17 +245,17 @@ def _end_sentences(
     plans: Plans,
     end: fx.EndEscalation,
     pages: Mapping[str, list[fx.Page]],
-    begin: datetime,
+    since: _Since,
     now: datetime,
 ) -> Iterator[str]:
     if end.state is EscalationState.STOPPED:
         yield "Urgency is low: nobody else is paged."
     elif end.state is EscalationState.EXHAUSTED:
-        yield f"{_when(begin, now)}, no step is left: it stays triggered, and nobody else is paged."
+        yield f"{since.when(now)}, no step is left: it stays triggered, and nobody else is paged."
     else:
         names = ", ".join(plans.users[id_].name for id_ in pages)
         then = f"{names} is paged as the fallback" if names else "and no fallback can be reached"
-        yield f"{_when(begin, now)}, nobody was notified; {then}."
+        yield f"{since.when(now)}, nobody was notified; {then}."
 
 
 def _warnings(
@@ -271,10 +302,6 @@ def _people(plans: Plans, target: Target, at: datetime) -> list[User]:
 
 def _clock(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
-
-
-def _when(begin: datetime, now: datetime) -> str:
-    return "At once" if now == begin else f"After {format_span(now - begin)}"
 
 
 def _after(span: timedelta) -> str:

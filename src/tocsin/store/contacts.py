@@ -47,6 +47,17 @@ def lock(connection: Connection, ids: Collection[str]) -> None:
     )
 
 
+def names_of(connection: Connection, id_: str) -> tuple[str, str]:
+    """Return whose a contact method is, and its name; also of one that is gone."""
+    query = (
+        select(users.c.name, contact_methods.c.name)
+        .join(users, users.c.id == contact_methods.c.user_id)
+        .where(contact_methods.c.id == id_)
+    )
+    who, name = connection.execute(query).one()
+    return who, name
+
+
 def add(connection: Connection, user_id: str, values: Mapping[str, Any], now: datetime) -> str:
     """Add an unverified one after those there are; return its id."""
     id_ = new_id("cm", now)

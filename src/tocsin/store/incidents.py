@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, or_, select
+from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, or_, select, update
 
 from tocsin.core.incident import Leaver
 from tocsin.core.model import (
@@ -167,6 +167,29 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Incident]:
     """Read incidents by id, without holding them."""
     query = select(incidents).where(incidents.c.id.in_(sorted(set(ids))))
     return {row["id"]: incident_of(row) for row in connection.execute(query).mappings()}
+
+
+def lock(
+    connection: Connection, ids: Iterable[str], *, skip_locked: bool = False
+) -> dict[str, Incident]:
+    """Read incidents by id and hold them; with ``skip_locked`` not those somebody else holds."""
+    query = (
+        select(incidents)
+        .where(incidents.c.id.in_(sorted(set(ids))))
+        .order_by(incidents.c.number)
+        .with_for_update(skip_locked=skip_locked)
+    )
+    return {row["id"]: incident_of(row) for row in connection.execute(query).mappings()}
+
+
+def say_unreached(connection: Connection, id_: str, *, goes_on: bool = False) -> None:
+    """Say that this run has reached nobody; with ``goes_on``, that it has not ended either."""
+    values: dict[str, Any] = {"escalation_has_reached": False}
+    if goes_on:
+        # Whom it paged besides has been paged, in vain.
+        running = EscalationState.RUNNING.value
+        values |= {"escalation_state": running, "escalation_people": None}
+    connection.execute(update(incidents).where(incidents.c.id == id_).values(**values))
 
 
 def add_entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    not_,
     or_,
     select,
     tuple_,
@@ -234,7 +235,53 @@ def progress(connection: Connection, ids: Collection[str]) -> list[Progress]:
     ]
 
 
+def pages_of(connection: Connection, incident_ids: Sequence[str]) -> list[Notification]:
+    """Read every page of these incidents, in the order they were made."""
+    query = (
+        select(*_COLUMNS)
+        .where(notifications.c.incident_id.in_(incident_ids), _IS_PAGE)
+        .order_by(notifications.c.id)
+    )
+    return [_notification(row) for row in connection.execute(query).mappings()]
+
+
 # -- changing -------------------------------------------------------------------------------------
+
+
+def anew(
+    page: Notification,
+    contact_method_id: str,
+    rule_id: str,
+    reason: str,
+    at: datetime,
+    now: datetime,
+) -> Notification:
+    """Return the same page to another contact method, to be added."""
+    return replace(
+        page,
+        id=new_id("not", now),
+        contact_method_id=contact_method_id,
+        rule_id=rule_id,
+        reason=reason[:500],
+        state=NotificationState.PENDING,
+        attempts=0,
+        created_at=now,
+        due_at=at,
+        bundled_into_id=None,
+    )  # fmt: skip
+
+
+def add_pages(
+    connection: Connection, pages: Sequence[Notification], channels: Mapping[str, str]
+) -> None:
+    """Add pages; ``channels`` has that of each contact method."""
+    rows = [
+        {name: getattr(page, name) for name in Notification.__dataclass_fields__}
+        | {"type": page.type.value, "state": page.state.value}
+        | {"channel": channels[page.contact_method_id]}
+        for page in pages
+    ]
+    insert_many(connection, notifications, rows)
 
 
 def announce(
@@ -280,8 +327,11 @@ def cancel(connection: Connection, ids: Sequence[str]) -> None:
 def cancel_messages(
     connection: Connection, contact_method_id: str, type_: MessageType | None = None
 ) -> None:
-    """Take back what still waits for a contact method: of one type, or all."""
-    wanted = notifications.c.type == type_.value if type_ else notifications.c.id.is_not(None)
+    """Take back what still waits for a contact method: of one type, or all but pages.
+
+    Those fail when their time comes, where people see it and others can be paged instead.
+    """
+    wanted = notifications.c.type == type_.value if type_ else not_(_IS_PAGE)
     _cancel(connection, and_(notifications.c.contact_method_id == contact_method_id, wanted))
 
 
@@ -378,6 +428,26 @@ def finish_attempts(connection: Connection, finished: Sequence[Finished]) -> Non
 
 def _attempt_id(notification_id: str, number: int) -> str:
     return f"{notification_id}.{number}"
+
+
+def tests_since(
+    connection: Connection, user_id: str, since: datetime
+) -> Mapping[str, list[datetime]]:
+    """Return when tests were asked for, by contact method of a person, the oldest first."""
+    columns = notifications.c
+    query = (
+        select(columns.contact_method_id, columns.created_at)
+        .where(
+            columns.user_id == user_id,
+            columns.type == MessageType.TEST.value,
+            columns.created_at > since,
+        )
+        .order_by(columns.created_at)
+    )
+    found: dict[str, list[datetime]] = defaultdict(list)
+    for method_id, at in connection.execute(query):
+        found[method_id].append(at)
+    return found
 
 
 def failed_count(connection: Connection, since: datetime) -> int:

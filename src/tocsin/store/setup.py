@@ -63,9 +63,9 @@ def set_contact_methods(
 ) -> dict[str, str]:
     """Let a person have these contact methods, in this order; return the id of each name.
 
-    One that keeps its name keeps its id, and so the notifications that are on their way. An
-    address that whoever administers Tocsin gives counts as verified, and all as working again; one
-    that its person added and has not verified stays so while it is the same.
+    One that keeps its name, or its channel and address, keeps its id, and so the notifications that
+    are on their way. An address that whoever administers Tocsin gives counts as verified, and all
+    as working again; one that its person added and has not verified stays so while it is the same.
     """
     columns = contact_methods.c
     rows = connection.execute(
@@ -75,6 +75,7 @@ def set_contact_methods(
     ).all()
     known = {row.name: row.id for row in rows}
     addresses = {row.name: (row.channel, row.address) for row in rows}
+    _rename(connection, wanted, known, addresses)
     for name in known.keys() - {method["name"] for method in wanted}:
         remove(connection, contact_methods, known.pop(name), now)
     for position, method in enumerate(wanted):
@@ -90,6 +91,23 @@ def set_contact_methods(
             )
             known[method["name"]] = id_
     return known
+
+
+def _rename(
+    connection: Connection,
+    wanted: Sequence[Mapping[str, Any]],
+    known: dict[str, str],
+    addresses: dict[str, tuple[str, str]],
+) -> None:
+    """Let those that only have another name now be known by that."""
+    names = {method["name"] for method in wanted}
+    for method in wanted:
+        place = (method["channel"], method["address"])
+        old = next((one for one in known if one not in names and addresses[one] == place), None)
+        if method["name"] not in known and old is not None:
+            change(connection, contact_methods, known[old], {"name": method["name"]})
+            known[method["name"]] = known.pop(old)
+            addresses[method["name"]] = addresses.pop(old)
 
 
 def set_rules(

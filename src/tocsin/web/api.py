@@ -126,6 +126,7 @@ class IncidentController(Controller):
             data.details,
             _actor(request, plans),
             back.clock(),
+            data.priority,
         )
         back.wake()
         return _shown(back, id_)

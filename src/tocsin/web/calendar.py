@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from litestar import Controller, HttpMethod, Request, Response, delete, get, post, route
 from litestar.datastructures import State
@@ -28,6 +27,7 @@ from tocsin.store.views import ID, MAX_LIMIT, Page, PersonView, decode_cursor, e
 from tocsin.web.problems import Denied, Wrong
 from tocsin.web.schemas import CalendarView, FeedView, Named, NewFeed
 from tocsin.work.respond import NotFound
+from tocsin.work.schedulefile import host_of
 
 _SUFFIX = ".ics"
 
@@ -249,7 +249,7 @@ def list_calendars(request: Request[Any, Any, State], state: State) -> Page[Cale
     shows_url = may(caller.role, Action.CONFIGURE)
     views = tuple(
         CalendarView(
-            url=row.url if shows_url else _host(row.url),
+            url=row.url if shows_url else host_of(row.url),
             schedules=sorted(s.name for s in plans.schedules.values() if _uses(s, row)),
             tried_at=row.tried_at,
             fetched_at=row.fetched_at,
@@ -264,12 +264,6 @@ def list_calendars(request: Request[Any, Any, State], state: State) -> Page[Cale
 
 def _uses(schedule: Schedule, calendar: Calendar) -> bool:
     return any(layer.calendar == calendar.url for layer in schedule.layers)
-
-
-def _host(url: str) -> str:
-    """Return as much of an address as is no secret."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"
 
 
 def _unknown(events: Sequence[Mapping[str, Any]], people: People) -> list[str]:

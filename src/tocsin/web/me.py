@@ -21,7 +21,7 @@ from tocsin.store.people import ApiKey
 from tocsin.web.auth import actor_of
 from tocsin.web.problems import Denied, Wrong
 from tocsin.work.contacts import Contacts, Limited, NewMethod, NewRule
-from tocsin.work.page import Pager
+from tocsin.work.page import Pager, TooManyTests
 
 
 class _In(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -266,10 +266,16 @@ def _rules(user: User) -> Rules:
 @post("/users/{email:str}/page", opt={"action": Action.RESPOND}, sync_to_thread=True,
       status_code=202, tags=["users"])  # fmt: skip
 def page_user(request: Request[Any, Any, State], state: State, email: FromPath[str]) -> ManyMade:
-    """Test the whole chain: a message to each contact method the person can be reached by."""
+    """Test the whole chain: a message to each contact method the person can be reached by.
+
+    At most five an hour to one contact method.
+    """
     desk = state.back.desk
     by = actor_of(request.state.caller, desk.plans.refresh(at_most_every=1.0)).name
-    made = Pager(desk.database, desk.plans).page(email, by, state.back.clock())
+    try:
+        made = Pager(desk.database, desk.plans).page(email, by, state.back.clock())
+    except TooManyTests as error:
+        raise TooMany(str(error), headers={"Retry-After": str(error.seconds)}) from None
     state.back.wake()
     return ManyMade(
         items=[

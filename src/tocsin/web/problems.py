@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, SerializationException
+from litestar.exceptions import HTTPException, NotFoundException, SerializationException
 from sqlalchemy.exc import DataError
 
 from tocsin.core.body import NotJson
@@ -67,6 +67,9 @@ STATUS_OF: dict[type[Exception], int] = {
     DataError: 400,
 }
 
+#: Of a path that nothing answers at.
+_NOWHERE = "there is nothing at this path; a thing whose name has a slash in it is found by its id"
+
 #: Their own words would tell nothing, or too much.
 _PLAIN = {
     SerializationException: "the body is not the JSON this operation takes",
@@ -78,6 +81,8 @@ _PLAIN = {
 
 def problem(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Answer for an error."""
+    if isinstance(error, NotFoundException):
+        return _answer(error.status_code, _NOWHERE)
     if isinstance(error, HTTPException):
         return _answer(error.status_code, _said(error), error.headers)
     for kind, status in STATUS_OF.items():

@@ -23,6 +23,7 @@ class OpenIncident(_In, kw_only=True):
     service: str
     title: str
     severity: Severity = Severity.ERROR
+    priority: Priority | None = None
     details: str = ""
 
 

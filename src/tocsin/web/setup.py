@@ -11,13 +11,13 @@ from litestar import Controller, Request, delete, get, patch, post, put
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
-from tocsin.core.access import Action, Caller
+from tocsin.core.access import Action, Caller, may
 from tocsin.store.views import IncidentView, Page
 from tocsin.web.back import Back, Cursor, Limit, back_of, caller_of
 from tocsin.work.collection import Collection, Shown
 from tocsin.work.dated import AbsenceTable, AbsenceView, PreviewTable, WindowTable, WindowView
 from tocsin.work.edit import KINDS
-from tocsin.work.schedulefile import Table
+from tocsin.work.schedulefile import Table, host_of
 
 Asking: TypeAlias = Request[Any, Any, State]
 
@@ -118,11 +118,14 @@ def controller(resource: Resource) -> type[Controller]:
 def _handlers(path: str) -> dict[str, Callable[..., Any]]:
     """Return the handlers of the collection at a path, by name."""
 
-    def list_them(_self: Any, state: State, limit: Limit = 50, cursor: Cursor = None) -> Any:
-        return back_of(state).collections[path].page(limit, cursor)
+    def list_them(
+        _self: Any, request: Asking, state: State, limit: Limit = 50, cursor: Cursor = None
+    ) -> Any:
+        page = back_of(state).collections[path].page(limit, cursor)
+        return Page(tuple(_open_to(request, one) for one in page.items), page.next)
 
-    def get_one(_self: Any, state: State, reference: FromPath[str]) -> Any:
-        return back_of(state).collections[path].one(reference)
+    def get_one(_self: Any, request: Asking, state: State, reference: FromPath[str]) -> Any:
+        return _open_to(request, back_of(state).collections[path].one(reference))
 
     def create(_self: Any, request: Asking, state: State, data: Any) -> Any:
         back, things, caller = _asked(request, state, path)
@@ -150,6 +153,16 @@ def _handlers(path: str) -> dict[str, Callable[..., Any]]:
         back.changed()
 
     return {one.__name__: one for one in (list_them, get_one, create, replace, change, remove)}
+
+
+def _open_to(request: Asking, shown: Any) -> Any:
+    """Return what a caller may see: the addresses of calendars are secrets of who configures."""
+    if not isinstance(shown, dict) or may(request.state.caller.role, Action.CONFIGURE):
+        return shown
+    for layer in shown.get("layers", ()):
+        if layer.get("calendar"):
+            layer["calendar"] = host_of(layer["calendar"])
+    return shown
 
 
 def _seen(back: Back, shown: Shown) -> Shown:

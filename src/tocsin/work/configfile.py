@@ -395,7 +395,9 @@ def explained(error: str) -> tuple[Path, str]:
     )
     if unknown := _UNKNOWN.match(message):
         field = unknown["field"]
-        close = difflib.get_close_matches(field, sorted(_all_fields()), n=1)
+        # Other tables may well have it; this one has not.
+        others = sorted(set(_all_fields()) - {field})
+        close = difflib.get_close_matches(field, others, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return (*path, field), f"unknown key {field!r}{hint}"
     if missing := _MISSING.match(message):

@@ -35,6 +35,7 @@ from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
 from tocsin.work.compose import Notice, is_notice, notice_message, page_message
 from tocsin.work.dispatch import Dispatched, Dispatcher, Outgoing, keep
+from tocsin.work.unreached import go_on
 
 #: Twice as long as any attempt may take: nobody takes over one that still runs, and what a dead
 #: process left behind is soon somebody else's.
@@ -257,7 +258,20 @@ class Outbox:
 
     def finish(self, made: Sequence[Sent]) -> None:
         """Write down how attempts went: done, again later, or given up where people see it."""
-        self._database.run(lambda connection: _finish(connection, made))
+        self._database.run(lambda connection: self._finish(connection, made))
+
+    def _finish(self, connection: Connection, made: Sequence[Sent]) -> None:
+        lost = _lost(made)
+        if not lost:
+            _finish(connection, made)
+            return
+        # Incidents before notifications, as everywhere; and plans as they were, for what is gone
+        # only now is not seen by others before all of this is.
+        held = incidents.lock(connection, lost.values())
+        plans = self._plans.current(connection)
+        _finish(connection, made)
+        gone = {one.sending.method.id for one in made if one.report.outcome is Outcome.GONE}
+        go_on(connection, plans, held, lost.keys(), gone, max(one.at for one in made))
 
 
 def _about(going: Outgoing, known: Mapping[str, Incident]) -> dict[str, Incident]:
@@ -272,6 +286,22 @@ def _subject(about: Sequence[Incident]) -> Subject:
     if len(about) > 1:
         return Subject(service_id=about[0].service_id)
     return Subject(incident_id=about[0].id)
+
+
+def _lost(made: Sequence[Sent]) -> dict[str, str]:
+    """Return the pages that failed for good, each with its incident."""
+    return {
+        id_: incident.id
+        for sent in made
+        if sent.state is NotificationState.FAILED
+        and sent.sending.message.type is MessageType.PAGE
+        and sent.sending.incident is not None
+        for incident, id_ in (
+            (sent.sending.incident, sent.sending.job.subject_id),
+            # Those that wait on, each for itself, have not failed yet.
+            *(sent.sending.also if sent.state_along else ()),
+        )
+    }
 
 
 def _finish(connection: Connection, made: Sequence[Sent]) -> None:

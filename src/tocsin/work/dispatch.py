@@ -29,6 +29,10 @@ from tocsin.core.triage import is_pageable
 from tocsin.store import contacts, incidents, jobs, notifications
 from tocsin.store.jobs import Job, Kind
 from tocsin.store.notifications import InLane, LaneKey, Notification
+from tocsin.work.unreached import give_up
+
+#: By then whoever holds an incident now is done with it.
+_SETTLED = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ class Dispatcher:
     ) -> None:
         """Take what it needs; ``lease`` is how long an attempt may be under way."""
         self._connection = connection
+        self._plans = plans
         self._kinds = kinds
         self._lease = lease
         self._now = now
@@ -80,7 +85,7 @@ class Dispatcher:
     def dispatch(self, claimed: Sequence[Job]) -> Dispatched:
         """Decide.
 
-        1. Read what the jobs are about, and drop what is cancelled or has nowhere to go.
+        1. Read what the jobs are about; drop what is cancelled, give up what has nowhere to go.
         2. Read what waits beside it: of the same incidents, and of the same lanes.
         3. Read the incidents of all of it; pages that nobody needs any more drop out.
         4. Gather what is one message, and let lanes decide whether it goes now.
@@ -88,6 +93,9 @@ class Dispatcher:
         self._jobs = {job.subject_id: job for job in claimed}
         loaded = notifications.load(self._connection, list(self._jobs))
         due = [one for one in loaded.values() if self._has_a_way(one)]
+        lost = [one for one in loaded.values() if self._is_lost(one)]
+        unsettled = give_up(self._connection, self._plans, lost, self._now)
+        self._found.held |= dict.fromkeys(unsettled, self._now + _SETTLED)
         pages = [one for one in due if one.type is MessageType.PAGE]
         laned = {_lane_of(one) for one in pages if self._is_bundled(one)}
         alone = [one for one in pages if not self._is_bundled(one)]
@@ -111,6 +119,11 @@ class Dispatcher:
         if method is None or one.state is not NotificationState.PENDING:
             return False
         return method.is_usable or (one.type is MessageType.VERIFICATION and method.is_enabled)
+
+    def _is_lost(self, one: Notification) -> bool:
+        """Whether it is a page that waited for a contact method that takes nothing any more."""
+        is_page = one.type is MessageType.PAGE and one.state is NotificationState.PENDING
+        return is_page and not self._has_a_way(one)
 
     def _is_bundled(self, one: Notification) -> bool:
         kind = self._kinds.get(self._methods[one.contact_method_id].channel)

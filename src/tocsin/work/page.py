@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -13,11 +13,26 @@ from tocsin.core.model import (
     MessageType,
 )
 from tocsin.core.plans import ContactMethod
-from tocsin.store import notifications
+from tocsin.store import contacts, notifications
 from tocsin.store.db import Database
 from tocsin.store.notifications import Progress
 from tocsin.store.plans import PlansCache
 from tocsin.work.respond import NotFound
+
+#: How many tests go to one contact method: enough to set it up, too few to annoy anybody with.
+PER_METHOD = (5, timedelta(hours=1))
+
+
+class TooManyTests(Refused):
+    """Too often; the message says when it may be tried again."""
+
+    def __init__(self, wait: timedelta) -> None:
+        """Say how long to wait."""
+        self.seconds = max(1, round(wait.total_seconds()))
+        most = PER_METHOD[0]
+        super().__init__(
+            f"at most {most} tests an hour go to one contact method: try again in {self.seconds} s"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +45,7 @@ class Pager:
     def page(self, email: str, by: str, now: datetime) -> dict[str, ContactMethod]:
         """Let a test go to every contact method a person can be reached by, by notification.
 
-        Raises NotFound, and Refused where there is none.
+        Raises NotFound, Refused where there is none, and TooManyTests.
         """
 
         def work(connection: Connection) -> dict[str, ContactMethod]:
@@ -44,6 +59,16 @@ class Pager:
                     f"{email} cannot be reached: there is no contact method that is verified and"
                     " working; add one under `contact_methods` in the configuration, or verify one"
                 )
+            contacts.lock(connection, [one.id for one in usable])
+            most, window = PER_METHOD
+            tests = notifications.tests_since(connection, user.id, now - window)
+            waits = [
+                sent[-most] + window - now
+                for one in usable
+                if len(sent := tests.get(one.id, [])) >= most
+            ]
+            if waits:
+                raise TooManyTests(max(waits))
             told = [(one, MessageType.TEST, f"a test by {by}", "test") for one in usable]
             ids = notifications.announce(connection, told, now)
             return dict(zip(ids, usable, strict=True))

@@ -164,6 +164,7 @@ class Desk:
         details: str,
         by: Actor,
         now: datetime,
+        priority: Priority | None = None,
     ) -> str:
         """Open an incident by hand; return its id. A maintenance window keeps it quiet too."""
         signal = Signal(
@@ -173,6 +174,7 @@ class Desk:
             dedup_key=None,
             title=clean(title),
             severity=severity,
+            priority=priority,
             source=by.name,
         )
 
@@ -184,7 +186,7 @@ class Desk:
                 by=by,
                 signal=signal,
                 service_id=service_id,
-                urgency=urgency(service, severity, None, now),
+                urgency=urgency(service, severity, priority, now),
                 previous_incident_id=None,
             )
             opened = [*begin(incident, service, plans.maintenance_windows, now)]

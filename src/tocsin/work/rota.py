@@ -175,6 +175,8 @@ class Rota:
                 raise Invalid("nobody takes their own shift: withdraw the offer instead")
             if offered["taken_by_id"] is None and offered["ends_at"] <= now:
                 raise Conflict("this shift is over: nobody can take it any more")
+            if offered["taken_by_id"] is None and offered["deleted_at"] is None:
+                _must_still_be_theirs(schedule, plans, offered, now)
             if offers.take(connection, id_, user_id, now):
                 change = Override(
                     id="",
@@ -314,6 +316,17 @@ def _must_be_theirs(
             f"{email} is not on call in {schedule.name} in that time: see"
             f" /schedules/{schedule.name}/shifts for when"
         )
+
+
+def _must_still_be_theirs(
+    schedule: Schedule, plans: Plans, offered: RowMapping, now: datetime
+) -> None:
+    """Raise Conflict for an offer of which nothing is left to take."""
+    begins_at, ends_at = max(offered["begins_at"], now), offered["ends_at"]
+    theirs = (shift.user_id for shift in shifts(schedule, begins_at, ends_at))
+    if offered["user_id"] not in theirs:
+        email = plans.users[offered["user_id"]].email
+        raise Conflict(f"{email} is no longer on call then: there is nothing left to take")
 
 
 def _must_be_taken_by(user_id: str, offered: RowMapping, plans: Plans) -> None:

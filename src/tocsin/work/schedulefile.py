@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, time
 from functools import cache
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -278,7 +280,11 @@ LONGEST = {
     "reason": 500,
     "routing_key": 500,
     "sentry_url": 500,
+    "time_zone": 100,
 }
+
+#: Names of the IANA database that are no place: what the machine is set to, and nothing at all.
+_NO_PLACE = frozenset({"localtime", "posixrules", "Factory"})
 
 
 def faults(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -309,6 +315,26 @@ def _text_faults(name: str, text: str) -> Iterator[str]:
         yield f"{name}: there is a control character in it: write one line of plain text"
     if name == "name" and not text.strip():
         yield "name: a name is not empty"
+    if name == "calendar" and not _is_url(text):
+        yield f"calendar: {text!r} is not a URL: write https://host/path"
+    if name == "time_zone" and text in _NO_PLACE:
+        yield f"time_zone: {text!r} is the time of no place: name one, for instance Europe/Berlin"
+
+
+def _is_url(text: str) -> bool:
+    """Whether an address names a host, and a port if any that there can be."""
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, text))
+    except ValueError:
+        return False
+
+
+def host_of(url: str) -> str:
+    """Return as much of an address as is no secret, whatever it is."""
+    scheme, _, rest = url.partition("://")
+    netloc = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    return f"{scheme}://{netloc.rpartition('@')[2]}/…"
 
 
 def _override_faults(schedule: ScheduleTable, path: Path) -> Iterator[tuple[Path, str]]:
