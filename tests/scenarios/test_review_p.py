@@ -112,6 +112,10 @@ def test_five_tests_an_hour_go_to_one_contact_method(world: World):
     assert refused.status_code == 429
     assert refused.headers["retry-after"] == str(55 * 60)
     assert "at most 5 tests an hour" in refused.json()["detail"]
+    id_ = world.user("bob").contact_methods[0].id
+    mine = world.key_of("bob")
+    own = world.call("POST", f"/me/contact-methods/{id_}/test", key=mine)
+    assert own.status_code == 429
     world.now += timedelta(minutes=56)
     world.api("POST", "/users/bob@example.com/page")
     world.expect("bob", what="test")

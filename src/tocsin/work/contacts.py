@@ -27,6 +27,7 @@ from tocsin.store import contacts, notifications, setup
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
+from tocsin.work.page import check_tests
 from tocsin.work.respond import NotFound
 
 T = TypeVar("T")
@@ -163,12 +164,13 @@ class Contacts:
         return self.method(user_id, id_)
 
     def test(self, user_id: str, id_: str, now: datetime) -> str:
-        """Let a test go there; return the notification's id."""
+        """Let a test go there; return the notification's id. Raises TooManyTests."""
 
         def work(connection: Connection) -> str:
             method = _own(self._user(connection, user_id), id_)
             if not method.is_usable:
                 raise Refused(f"nothing is sent to {method.name}: {_why_not(method)}")
+            check_tests(connection, user_id, [id_], now)
             told = (method, MessageType.TEST, "a test you asked for", "test")
             return notifications.announce(connection, [told], now)[0]
 

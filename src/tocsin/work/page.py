@@ -35,6 +35,16 @@ class TooManyTests(Refused):
         )
 
 
+def check_tests(connection: Connection, user_id: str, ids: Collection[str], now: datetime) -> None:
+    """Hold these contact methods of a person; raise TooManyTests if one had enough of them."""
+    contacts.lock(connection, ids)
+    most, window = PER_METHOD
+    tests = notifications.tests_since(connection, user_id, now - window)
+    waits = [sent[-most] + window - now for id_ in ids if len(sent := tests.get(id_, [])) >= most]
+    if waits:
+        raise TooManyTests(max(waits))
+
+
 @dataclass(frozen=True, slots=True)
 class Pager:
     """Where tests begin and are looked after."""
@@ -59,16 +69,7 @@ class Pager:
                     f"{email} cannot be reached: there is no contact method that is verified and"
                     " working; add one under `contact_methods` in the configuration, or verify one"
                 )
-            contacts.lock(connection, [one.id for one in usable])
-            most, window = PER_METHOD
-            tests = notifications.tests_since(connection, user.id, now - window)
-            waits = [
-                sent[-most] + window - now
-                for one in usable
-                if len(sent := tests.get(one.id, [])) >= most
-            ]
-            if waits:
-                raise TooManyTests(max(waits))
+            check_tests(connection, user.id, [one.id for one in usable], now)
             told = [(one, MessageType.TEST, f"a test by {by}", "test") for one in usable]
             ids = notifications.announce(connection, told, now)
             return dict(zip(ids, usable, strict=True))
