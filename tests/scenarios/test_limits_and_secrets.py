@@ -1,4 +1,4 @@
-"""What a review found in the API: secrets of calendars, swaps, tests, names, priorities."""
+"""What the API hides, limits and refuses: calendar addresses, tests, moot swaps, odd names."""
 
 from __future__ import annotations
 
