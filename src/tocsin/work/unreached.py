@@ -218,7 +218,7 @@ def give_up(
         )
         about = {one.incident_id or "": held[one.incident_id or ""] for one in wanted}
         go_on(connection, plans, about, {one.id for one in wanted}, (), now)
-    return frozenset(one.id for one in lost) - {one.id for one in mine}
+    return frozenset(one.id for one in lost if one.incident_id and one.incident_id not in held)
 
 
 def _entry(
