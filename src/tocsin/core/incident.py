@@ -103,16 +103,19 @@ def acknowledge(
     )
 
 
+#: What follows when an incident ends, however that came about.
+ENDING: tuple[fx.Effect, ...] = (
+    fx.CancelPages(),
+    fx.WakeAt(at=None),
+    fx.Tell(type=MessageType.RESOLVED),
+)
+
+
 def resolve(incident: Incident, by: Actor, text: str = "") -> tuple[fx.Effect, ...]:
     """The cycle ends: nothing more is sent but that it ended. A repeat changes nothing."""
     if TRANSITIONS[incident.status, Move.RESOLVE] is not Cell.RESOLVED:
         return ()
-    return (
-        fx.Resolve(text=text or "resolved", by=by),
-        fx.CancelPages(),
-        fx.WakeAt(at=None),
-        fx.Tell(type=MessageType.RESOLVED),
-    )
+    return (fx.Resolve(text=text or "resolved", by=by), *ENDING)
 
 
 def snooze(incident: Incident, by: Actor, until: datetime) -> tuple[fx.Effect, ...]:
@@ -202,10 +205,8 @@ def merge(source: Incident, target: Incident, by: Actor) -> tuple[list[fx.Effect
         if not one.is_open:
             raise Refused(f"incident {one.number} is resolved and cannot be merged")
     gone = fx.MergeInto(text=f"merged into #{target.number}", by=by, into_id=target.id)
-    worse, louder = (
-        source.severity.is_above(target.severity),
-        source.urgency.is_above(target.urgency),
-    )
+    worse = source.severity.is_above(target.severity)
+    louder = source.urgency.is_above(target.urgency)
     taken: list[fx.Effect] = [
         fx.TakeAlerts(
             text=f"#{source.number} was merged into this: {source.title}",
@@ -224,12 +225,7 @@ def merge(source: Incident, target: Incident, by: Actor) -> tuple[list[fx.Effect
         freed and target.status is IncidentStatus.TRIGGERED
     ):
         taken += [fx.CancelPages(), fx.Restart()]
-    gone_too: list[fx.Effect] = [
-        fx.CancelPages(),
-        fx.WakeAt(at=None),
-        fx.Tell(type=MessageType.RESOLVED),
-    ]
-    return [gone, *gone_too], taken
+    return [gone, *ENDING], taken
 
 
 def add_responder(

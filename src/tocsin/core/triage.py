@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from tocsin.core import effects as fx
 from tocsin.core.incident import (
+    ENDING,
     PAGES_AGAIN,
     TRANSITIONS,
     Cell,
@@ -23,7 +24,6 @@ from tocsin.core.model import (
     DeliveryOutcome,
     Incident,
     IncidentStatus,
-    MessageType,
     Signal,
     Verb,
 )
@@ -147,19 +147,20 @@ def begin(
     opened: fx.OpenIncident, service: Service, windows: Iterable[MaintenanceWindow], now: datetime
 ) -> tuple[fx.Effect, ...]:
     """Open an incident, however that came about: with all that is due in its life by the clock."""
-    signal = opened.signal
-    return (
-        opened,
-        fx.LookAgainAt(at=now),
-        *suppress(suppressing(windows, service.id, signal, now)),
-        *raise_later(service, signal.severity, signal.priority, now),
-        *_end(signal, service, now),
-    )
+    on = suppressing(windows, service.id, opened.signal, now)
+    return (opened, fx.LookAgainAt(at=now), *_by_the_clock(opened.signal, service, on, now))
 
 
-def _end(signal: Signal, service: Service, now: datetime) -> tuple[fx.ResolveAt, ...]:
+def _by_the_clock(
+    signal: Signal, service: Service, on: Sequence[MaintenanceWindow], now: datetime
+) -> tuple[fx.Effect, ...]:
+    """Ask for what time alone will do to a cycle that begins now."""
     lasts = TEST_LASTS if signal.is_test else service.auto_resolve_after
-    return (fx.ResolveAt(at=now + lasts),) if lasts else ()
+    return (
+        *suppress(on),
+        *raise_later(service, signal.severity, signal.priority, now),
+        *((fx.ResolveAt(at=now + lasts),) if lasts else ()),
+    )
 
 
 def _trigger(case: Case) -> Decision:
@@ -198,9 +199,7 @@ def _reopen(case: Case, on: Sequence[MaintenanceWindow]) -> tuple[fx.Effect, ...
     return (
         fx.Reopen(text=text, by=_actor(signal), urgency=loudness),
         fx.Restart(),
-        *suppress(on),
-        *raise_later(service, signal.severity, signal.priority, now),
-        *_end(signal, service, now),
+        *_by_the_clock(signal, service, on, now),
     )
 
 
@@ -298,12 +297,7 @@ def unmerge(
     )
     left: list[fx.Effect] = [lost]
     if all(one.resolved_at is not None for one in others):
-        left += [
-            fx.Resolve(text="its other alerts were over already", by=by),
-            fx.CancelPages(),
-            fx.WakeAt(at=None),
-            fx.Tell(type=MessageType.RESOLVED),
-        ]
+        left += [fx.Resolve(text="its other alerts were over already", by=by), *ENDING]
     if alert.resolved_at is not None:
         return (), left
     signal = Signal(

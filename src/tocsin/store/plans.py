@@ -338,13 +338,3 @@ def route_of(document: Mapping[str, Any]) -> Route:
         verb=Verb(document["verb"]) if document.get("verb") else None,
         **{name: tuple(document.get(name, ())) for name in _ROUTE_LISTS},
     )
-
-
-def route_document(route: Route) -> dict[str, Any]:
-    """Write a route as ``route_of`` reads it."""
-    lists = {name: list(getattr(route, name)) for name in _ROUTE_LISTS if getattr(route, name)}
-    return lists | {
-        "tags": {name: list(values) for name, values in route.tags},
-        "service_id": route.service_id,
-        "verb": route.verb and route.verb.value,
-    }

@@ -137,16 +137,6 @@ def routing_keys(connection: Connection, vault: Vault) -> dict[str, str]:
     return {row.id: vault.open(row.routing_key_encrypted) for row in rows}
 
 
-def routing_key_owner(connection: Connection, key: str) -> str | None:
-    """Return the id of the living integration that has this key."""
-    owner: str | None = connection.scalar(
-        select(integrations.c.id).where(
-            integrations.c.routing_key_hash == key_hash(key), integrations.c.deleted_at.is_(None)
-        )
-    )
-    return owner
-
-
 def set_fallback(connection: Connection, user_id: str | None) -> None:
     """Name who is paged when nobody else is."""
     connection.execute(update(installation).values(fallback_user_id=user_id))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
 import hashlib
-import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table
 
+from tocsin.channels.base import REGISTRY
 from tocsin.core.plans import (
     Integration,
     Plans,
@@ -222,18 +221,16 @@ def completed(file: File, now_file: File, keys: Mapping[str, str], source: Sourc
     }
     for at, user in enumerate(file.users):
         for number, method in enumerate(user.contact_methods):
-            if method.channel == "webhook":
+            kind = REGISTRY[method.channel]
+            if kind.has_secret:
+                secret = method.secret or known.get((user.email, method.name))
                 method.secret = real(
-                    method.secret or known.get((user.email, method.name)) or _webhook_secret(),
+                    secret or kind.make_secret() or "",
                     ("users", at, "contact_methods", number, "secret"),
                 )
     if findings:
         raise BadFile(findings)
     return file
-
-
-def _webhook_secret() -> str:
-    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 def secrets_of(row: Any) -> Iterator[str]:

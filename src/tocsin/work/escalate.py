@@ -99,7 +99,8 @@ class Clockwork:
         """Look again at what a change of configuration concerns.
 
         Of open incidents: another policy is in force, people left, there may be somebody to page
-        at last, or a maintenance window ends at another time. And layers may read other calendars.
+        at last, or maintenance or support hours are at another time. And layers may read other
+        calendars.
         """
 
         def work(connection: Connection) -> int:
