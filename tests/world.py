@@ -322,6 +322,17 @@ class World:
         assert response.status_code < 300, response.text
         return response.json()
 
+    def ask(
+        self, method: str, path: str, content: bytes, headers: dict[str, str]
+    ) -> httpx2.Response:
+        """Send a request as a browser would, then let everything happen that follows from it."""
+        self._client.cookies.clear()
+        response = self._runner.run(
+            self._client.request(method, path, content=content, headers=headers)
+        )
+        self.settle()
+        return response
+
     def call(
         self, method: str, path: str, body: Any = None, key: str | None = None
     ) -> httpx2.Response:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -120,6 +121,8 @@ installation = Table(
     #: A known text, encrypted: whoever cannot read it has other keys than this database.
     Column("key_check", Text, nullable=False),
     Column("fallback_user_id", String(40)),
+    #: Steps of the first run that were put off: a list of their names.
+    Column("skipped_steps", Document),
 )
 
 users = Table(
@@ -391,6 +394,86 @@ api_keys = Table(
     _ref("user_id", "users", nullable=True),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
+)
+
+# -- who signs in -------------------------------------------------------------------------------
+
+#: A person without a row cannot sign in yet.
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("user_id", String(40), primary_key=True),
+    #: As argon2 writes it: with its parameters and salt.
+    Column("hash", String(200), nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
+#: Browsers that are signed in. The cookie holds the key, this its hash.
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    _ref("user_id", "users", index=True),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    #: However busy it is, it ends then.
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("browser", String(200), nullable=False),
+    Column("address", String(64), nullable=False),
+)
+
+#: Links that let somebody in once: to set up an installation, to set a password.
+one_time_links = Table(
+    "one_time_links",
+    metadata,
+    Column("key_hash", String(64), primary_key=True),
+    #: ``setup``, ``invitation`` or ``reset``.
+    Column("kind", String(20), nullable=False),
+    _ref("user_id", "users", nullable=True, index=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)
+
+#: How often something that is throttled was done: tokens left, and when that was so.
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("key", String(100), primary_key=True),
+    Column("tokens", Float, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+#: How a person likes the page; it decides nothing.
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("user_id", String(40), primary_key=True),
+    #: ``auto``, ``light`` or ``dark``.
+    Column("theme", String(10), nullable=False),
+    Column("is_24h", Boolean, nullable=False),
+    Column("has_shortcuts", Boolean, nullable=False),
+)
+
+#: Every change of configuration and every event of security, in order; rows are only ever added.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("at", Instant, nullable=False),
+    #: Who: an e-mail address, the name of an API key, or what the program calls itself.
+    Column("actor", String(320), nullable=False),
+    Column("actor_id", String(40)),
+    #: What happened, as ``{thing}.{verb}``: ``service.changed``, ``session.began``.
+    Column("kind", String(40), nullable=False),
+    #: To what: a name or e-mail address.
+    Column("subject", String(320), nullable=False),
+    #: What changed, in words; secrets never.
+    Column("detail", String(2000), nullable=False),
+    #: Where from.
+    Column("address", String(64), nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # -- what came in -------------------------------------------------------------------------------

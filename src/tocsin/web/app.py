@@ -31,9 +31,13 @@ from tocsin.web.back import Back
 from tocsin.web.calendar import Feeds, calendar_feed
 from tocsin.web.commit import GroupCommit
 from tocsin.web.deadlines import Deadlines
+from tocsin.web.headers import Guarded
 from tocsin.web.intake import Intake, Outcome, Ports
 from tocsin.web.metrics import Metrics
-from tocsin.web.problems import problem, refuse
+from tocsin.web.pages import build_pages
+from tocsin.web.pages.problems import problem_for_whom
+from tocsin.web.pages.static import static_file
+from tocsin.web.problems import refuse
 from tocsin.web.reader import Gone, Hold, Reader, Unread
 from tocsin.work.foresee import Hindsight
 from tocsin.work.manage import Office
@@ -96,7 +100,6 @@ class Web:
         """Connect the parts; needs a running event loop."""
         self._vault = vault
         self._dialects = dialects
-        self._public_url = public_url
         self._database = database
         self._plans = plans
         self._clock = clock
@@ -130,11 +133,14 @@ class Web:
         """Answer one request."""
         if scope["type"] != "http":
             await self._framework(scope, receive, send)
-        elif self._intake.takes(scope["path"]):
+            return
+        if self._intake.takes(scope["path"]):
             began = time.perf_counter()
             await self._intake(scope, receive, send)
             self._metrics.intake_seconds.observe(time.perf_counter() - began)
-        elif _holds_nul(scope):
+            return
+        send = Guarded(send, is_secure=self._public_url.startswith("https:"))
+        if _holds_nul(scope):
             await refuse(send, 400, _NUL)
         elif scope["method"] in _WITHOUT_BODY:
             await self._framework(scope, receive, send)
@@ -250,6 +256,9 @@ class Web:
             ),
             clock=self._clock,
             wake=self._wake_from_thread,
+            vault=self._vault,
+            dialects=self._dialects,
+            public_url=self._public_url,
         )
         return build_framework(
             State(
@@ -314,10 +323,19 @@ def openapi(state: State) -> Response[bytes]:
 def build_framework(state: State) -> Litestar:
     """Return the framework's part of the edge."""
     app = Litestar(
-        route_handlers=[build_router(), calendar_feed, healthz, readyz, metrics, openapi],
+        route_handlers=[
+            build_router(),
+            build_pages(state.back.vault, state.back.public_url),
+            static_file,
+            calendar_feed,
+            healthz,
+            readyz,
+            metrics,
+            openapi,
+        ],
         state=state,
         logging_config=None,
-        exception_handlers={Exception: problem},
+        exception_handlers={Exception: problem_for_whom},
         request_max_body_size=None,
         openapi_config=OpenAPIConfig(
             title="Tocsin",

@@ -12,12 +12,14 @@ from litestar.datastructures import State
 from litestar.params import QueryParameter
 
 from tocsin.core.access import Caller
+from tocsin.core.dialect import Dialect
 from tocsin.core.model import (
     Actor,
 )
 from tocsin.core.plans import Plans
 from tocsin.store import views
 from tocsin.store.people import ApiKey
+from tocsin.store.vault import Vault
 from tocsin.web.auth import actor_of
 from tocsin.work.collection import Collection
 from tocsin.work.foresee import Hindsight
@@ -42,6 +44,9 @@ class Back:
     collections: Mapping[str, Collection]
     clock: Callable[[], datetime]
     wake: Callable[[], None]
+    vault: Vault
+    dialects: Mapping[str, Dialect]
+    public_url: str
 
     def changed(self) -> None:
         """See a change of configuration here at once, and let the worker look at what it means."""

@@ -48,6 +48,12 @@ class Wrong(HTTPException):
     status_code = 400
 
 
+class NotHere(NotFoundException):
+    """There is nothing at this path."""
+
+    detail = "there is nothing at this path"
+
+
 #: What was raised to the status answered; its text is the detail. Others are 500, unexplained.
 STATUS_OF: dict[type[Exception], int] = {
     NotFound: 404,
@@ -81,15 +87,21 @@ _PLAIN = {
 
 def problem(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Answer for an error."""
+    status, detail = explain(error)
+    return _answer(status, detail, error.headers if isinstance(error, HTTPException) else None)
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Return the status of an error, and the sentence that tells people of it."""
     if isinstance(error, NotFoundException):
-        return _answer(error.status_code, _NOWHERE)
+        return error.status_code, _NOWHERE
     if isinstance(error, HTTPException):
-        return _answer(error.status_code, _said(error), error.headers)
+        return error.status_code, _said(error)
     for kind, status in STATUS_OF.items():
         if isinstance(error, kind):
-            return _answer(status, _PLAIN.get(kind, str(error)))
+            return status, _PLAIN.get(kind, str(error))
     log.error("request failed", error=type(error).__name__, exc_info=error)
-    return _answer(500, "something went wrong here; it is in the log")
+    return 500, "something went wrong here; it is in the log"
 
 
 async def refuse(send: Any, status: int, reason: str) -> None:

@@ -1,0 +1,48 @@
+"""What every page has in common."""
+
+from __future__ import annotations
+
+from tests.browsing import Browser, signed_in
+from tests.world import World
+
+
+def test_whoever_is_not_signed_in_is_asked_to(world: World):
+    nobody = Browser(world)
+    response = nobody.get("/incidents?status=triggered")
+    assert response.status_code == 200
+    assert "Sign in" in nobody.words
+    assert 'name="next" value="/incidents?status=triggered"' in nobody.text
+
+
+def test_a_page_that_is_not_there_says_so_in_a_page(world: World):
+    ann = signed_in(world, "ann")
+    assert ann.get("/nowhere").status_code == 404
+    assert "Not Found" in ann.words
+
+
+def test_every_answer_trusts_nothing_but_our_own_files(world: World):
+    for path in ("/login", "/nowhere", "/static/x/tocsin.css", "/api/v1/me", "/healthz"):
+        headers = Browser(world).get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"], path
+        assert "unsafe" not in headers["content-security-policy"], path
+        assert headers["x-content-type-options"] == "nosniff", path
+
+
+def test_a_form_without_its_token_changes_nothing(world: World):
+    ann = signed_in(world, "ann")
+    response = ann._ask("POST", "/logout", b"", content_type="application/x-www-form-urlencoded")
+    assert response.status_code == 403
+    assert ann.get("/incidents").status_code == 200
+    assert "Incidents" in ann.words
+
+
+def test_a_form_from_another_site_changes_nothing(world: World):
+    ann = signed_in(world, "ann")
+    ann.get("/incidents")
+    token = ann.text.partition('name="_csrf_token" value="')[2].partition('"')[0]
+    body = f"_csrf_token={token}".encode()
+    form = "application/x-www-form-urlencoded"
+    for foreign in ({"sec_fetch_site": "cross-site"}, {"origin": "https://evil.example"}):
+        response = ann._ask("POST", "/logout", body, content_type=form, **foreign)
+        assert response.status_code == 403, foreign
+    assert ann._ask("POST", "/logout", body, content_type=form).status_code == 303
