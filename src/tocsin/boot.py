@@ -177,7 +177,7 @@ async def serve(
                 public_url=settings.public_url,
             )
             worker.yield_to(web.is_busy)
-            await run_server(web, settings.listen, stop, ready)
+            await run_server(web, settings.listen, stop, ready, web.part)
             await web.close()
         elif ready is not None:
             ready.set()

@@ -317,6 +317,33 @@ def incident_views(
     ]
 
 
+def incidents_shown(connection: Connection, plans: Plans, ids: Sequence[str]) -> list[IncidentView]:
+    """Show these incidents, in this order."""
+    found = load(connection, ids) if ids else {}
+    return incident_views(connection, plans, [found[id_] for id_ in ids if id_ in found])
+
+
+def last_change(connection: Connection, id_: str | None = None) -> int:
+    """Return the number of the latest entry of any timeline, or of one incident's."""
+    query = select(timeline.c.id).order_by(timeline.c.id.desc()).limit(1)
+    return (
+        connection.scalar(query if id_ is None else query.where(timeline.c.incident_id == id_)) or 0
+    )
+
+
+def latest_incident(connection: Connection) -> str:
+    """Return the id of the newest incident; empty where there is none."""
+    query = select(incidents.c.id).order_by(incidents.c.number.desc()).limit(1)
+    return connection.scalar(query) or ""
+
+
+def changes_since(connection: Connection, number: int) -> list[tuple[int, str]]:
+    """Return the entries of timelines after a number, each with its incident's id."""
+    columns = timeline.c
+    query = select(columns.id, columns.incident_id).where(columns.id > number).order_by(columns.id)
+    return [(row.id, row.incident_id) for row in connection.execute(query)]
+
+
 def incident_view(connection: Connection, plans: Plans, id_: str) -> IncidentView:
     """Show one incident."""
     return incident_views(connection, plans, list(load(connection, [id_]).values()))[0]

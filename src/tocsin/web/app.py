@@ -33,8 +33,9 @@ from tocsin.web.commit import GroupCommit
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.headers import Guarded
 from tocsin.web.intake import Intake, Outcome, Ports
+from tocsin.web.live import Live
 from tocsin.web.metrics import Metrics
-from tocsin.web.pages import build_pages
+from tocsin.web.pages import build_pages, look
 from tocsin.web.pages.problems import problem_for_whom
 from tocsin.web.pages.static import static_file
 from tocsin.web.problems import refuse
@@ -126,6 +127,7 @@ class Web:
             self._deadlines,
         )
         self._reader = Reader(_API_BODY, self._deadlines)
+        self._live = Live(database, plans, clock, look.render)
         self._framework = self._build_framework()
         self._refreshing = asyncio.create_task(self._refresh_forever())
 
@@ -174,8 +176,13 @@ class Web:
         """
         return self._intake.at_work >= _BUSY
 
+    def part(self) -> None:
+        """Let go of browsers that would stay for ever, so that the server can end."""
+        self._live.close()
+
     async def close(self) -> None:
         """Keep what was handed in, then end."""
+        self._live.close()
         self._deadlines.close()
         self._refreshing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -266,6 +273,7 @@ class Web:
                     "back": back,
                     "office": self._office,
                     "health": self,
+                    "live": self._live,
                     "feeds": Feeds(self._database, self._plans, self._public_url, self._clock),
                 }
             ),

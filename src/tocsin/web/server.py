@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -50,9 +51,16 @@ def _resolved(listen: tuple[str, int]) -> Any:
 
 
 async def run_server(
-    app: Any, listen: tuple[str, int], stop: asyncio.Event, ready: asyncio.Event | None = None
+    app: Any,
+    listen: tuple[str, int],
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+    part: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve ``app`` until ``stop``, then answer what is under way."""
+    """Serve ``app`` until ``stop``, then answer what is under way.
+
+    ``part`` ends what would be under way for ever.
+    """
     host, port = _resolved(listen)[4][:2]
     server = Server(
         app,
@@ -73,6 +81,7 @@ async def run_server(
         if not serving.done():
             ready.set()
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    part()
     if not serving.done():
         server.stop()  # type: ignore[no-untyped-call]
     await serving

@@ -1,6 +1,7 @@
 // What a page does by itself: copy, keep times current, ask before what cannot be undone. Every page
 // reads and acts without any of it.
 
+import { live } from "./live.js";
 import { keepTimes } from "./times.js";
 
 /** Copy the text of an element, and say so on the button. */
@@ -35,3 +36,4 @@ document.addEventListener("submit", (event) => {
 });
 
 keepTimes();
+live();

@@ -1,0 +1,314 @@
+"""What changes, told to every browser that looks: read once, written once, sent to all.
+
+The database is the truth: a short look at what is new, as often as somebody watches, finds what any
+process did. Nothing is read while nobody watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Connection
+
+from tocsin.core.session import Preferences
+from tocsin.store import views
+from tocsin.store.db import Database
+from tocsin.store.plans import PlansCache
+from tocsin.store.views import DeliveryView, Filter, IncidentView
+
+log = structlog.get_logger("live")
+
+#: Seconds between two looks.
+_EVERY = 0.5
+
+#: Seconds between two signs of life, for whatever stands between us and the browser.
+_BEAT = 15.0
+
+#: Looks for which a change is remembered: one that was made earlier may be seen later, for rows get
+#: their numbers before they are committed.
+_OVERLAP = 20
+
+#: New incidents told of at one look: a list shows no more of them.
+_MOST_NEW = 50
+
+#: Other incidents told of at one look; where more changed, browsers read the list again in a while.
+_MOST_CHANGED = 100
+
+#: Messages kept for a browser that is slow; one that is slower still is told to read again.
+_QUEUE = 16
+
+#: Deliveries of one integration that are looked at.
+_DELIVERIES = 25
+
+#: What a list of incidents watches.
+EVERYTHING = "incidents"
+
+_CLOSED = b""
+_CHANGED = b"event: changed\ndata: x\n\n"
+_AGAIN = b"event: again\ndata: x\n\n"
+_MORE = b"event: more\ndata: x\n\n"
+_ALIVE = b": alive\n\n"
+
+#: Whether a browser may see an incident.
+Sees: TypeAlias = Callable[[IncidentView], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Nobody in particular: what is written for all is written for this one."""
+
+    now: datetime
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    preferences: Preferences = field(default_factory=Preferences)
+
+
+class Watcher:
+    """One browser that looks."""
+
+    def __init__(self, sees: Sees | None = None) -> None:
+        """Let it see what ``sees`` says; None is everything."""
+        self.sees = sees
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUE)
+        self._has_lost = False
+
+    def tell(self, message: bytes) -> None:
+        """Let it know; if it is too slow, let it know that it missed something."""
+        try:
+            self._queue.put_nowait(_AGAIN if self._has_lost else message)
+        except asyncio.QueueFull:
+            self._has_lost = True
+        else:
+            self._has_lost = False
+
+    def close(self) -> None:
+        """Tell it nothing more."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(_CLOSED)
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """Yield what it is told, and signs of life."""
+        # Browsers wait so many milliseconds before they come again.
+        yield b"retry: 2000\nevent: hello\ndata: x\n\n"
+        while True:
+            try:
+                message = await asyncio.wait_for(self._queue.get(), _BEAT)
+            except TimeoutError:
+                message = _ALIVE
+            if message == _CLOSED:
+                return
+            yield message
+
+
+@dataclass(slots=True)
+class _Changes:
+    """Which incidents changed, however the database numbers and commits."""
+
+    #: The number up to which every change was seen, some looks ago.
+    floors: list[int] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def start(self, connection: Connection) -> None:
+        self.floors, self.seen = [views.last_change(connection)], set()
+
+    def look(self, connection: Connection) -> frozenset[str]:
+        """Return the ids of what changed since the last look."""
+        floor = self.floors[0]
+        rows = views.changes_since(connection, floor)
+        changed = frozenset(incident for number, incident in rows if number not in self.seen)
+        self.seen = {row[0] for row in rows}
+        self.floors.append(max((row[0] for row in rows), default=floor))
+        del self.floors[:-_OVERLAP]
+        return changed
+
+
+class Live:
+    """Who watches what, and the one task that looks for them."""
+
+    def __init__(
+        self,
+        database: Database,
+        plans: PlansCache,
+        clock: Callable[[], datetime],
+        render: Callable[..., str],
+        *,
+        every: float = _EVERY,
+    ) -> None:
+        """Look at a database every so many seconds; nothing runs until somebody watches.
+
+        ``render`` fills in a template for a ``visit``.
+        """
+        self._database = database
+        self._plans = plans
+        self._clock = clock
+        self._render = render
+        self._every = every
+        #: By what they watch: everything, the id of an incident, the id of an integration.
+        self._watchers: dict[str, set[Watcher]] = {}
+        #: What became of the deliveries that were told of, by integration.
+        self._known: dict[str, Mapping[str, str]] = {}
+        self._changes = _Changes()
+        #: The latest incident's id when last looked; ids sort by when they were made.
+        self._newest = ""
+        self._looking: asyncio.Task[None] | None = None
+
+    # -- watching
+
+    async def watch(
+        self, subject: str, watcher: Watcher, since: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Tell of what changes: of an incident, of an integration's deliveries, or of EVERYTHING.
+
+        ``since`` is the change up to which the browser knows already; what came after it and before
+        the watch began is told at once.
+        """
+        self._watchers.setdefault(subject, set()).add(watcher)
+        self._known.pop(subject, None)
+        try:
+            if self._looking is None or self._looking.done():
+                await asyncio.to_thread(self._start)
+                self._looking = asyncio.create_task(self._look_forever())
+            if since is not None and await asyncio.to_thread(self._latest, subject) > since:
+                watcher.tell(_AGAIN if subject == EVERYTHING else _CHANGED)
+            async for message in watcher.messages():
+                yield message
+        finally:
+            self._leave(subject, watcher)
+
+    def _leave(self, subject: str, watcher: Watcher) -> None:
+        group = self._watchers.get(subject, set())
+        group.discard(watcher)
+        if not group:
+            self._watchers.pop(subject, None)
+            self._known.pop(subject, None)
+
+    def _latest(self, subject: str) -> int:
+        with self._database.read() as connection:
+            return views.last_change(connection, None if subject == EVERYTHING else subject)
+
+    @property
+    def count(self) -> int:
+        """How many browsers look."""
+        return sum(len(group) for group in self._watchers.values())
+
+    def close(self) -> None:
+        """Let every browser go."""
+        for group in self._watchers.values():
+            for watcher in group:
+                watcher.close()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    # -- looking
+
+    async def _look_forever(self) -> None:
+        """Look while somebody watches; whoever comes later begins anew."""
+        while self._watchers:
+            # The database may be away: what changed meanwhile is told when it is back.
+            with contextlib.suppress(Exception):
+                await self._look()
+            await asyncio.sleep(self._every)
+
+    def _start(self) -> None:
+        with self._database.read() as connection:
+            self._changes.start(connection)
+            self._newest = views.latest_incident(connection)
+
+    async def _look(self) -> None:
+        news = await asyncio.to_thread(self._read)
+        for watcher in self._watchers.get(EVERYTHING, ()):
+            message = news.message(watcher.sees)
+            if message:
+                watcher.tell(message)
+        for id_ in news.changed & set(self._watchers):
+            for watcher in self._watchers[id_]:
+                watcher.tell(_CHANGED)
+        for id_, message in news.deliveries.items():
+            for watcher in self._watchers.get(id_, ()):
+                watcher.tell(message)
+
+    def _read(self) -> News:
+        with self._database.read() as connection:
+            changed = self._changes.look(connection)
+            plans = self._plans.current(connection)
+            told, is_more = self._worth_telling(changed)
+            shown = views.incidents_shown(connection, plans, told)
+            pages = {
+                id_: views.delivery_page(connection, plans, _latest_of(id_)).items
+                for id_ in set(self._watchers) & plans.integrations.keys()
+            }
+        reader = Reader(self._clock())
+        deliveries = {id_: self._told(id_, page, reader) for id_, page in pages.items()}
+        return News(
+            changed=changed,
+            is_more=is_more,
+            rows=[(one, self._render("incident_row.html", visit=reader, one=one)) for one in shown],
+            deliveries={id_: message for id_, message in deliveries.items() if message},
+        )
+
+    def _worth_telling(self, changed: Set[str]) -> tuple[list[str], bool]:
+        """Return what lists are told of, the oldest first, and whether there was more."""
+        if EVERYTHING not in self._watchers or not changed:
+            return [], False
+        latest_first = sorted(changed, reverse=True)
+        new = [id_ for id_ in latest_first if id_ > self._newest]
+        old = latest_first[len(new) :]
+        self._newest = max(self._newest, latest_first[0])
+        told = [*new[:_MOST_NEW], *old[:_MOST_CHANGED]]
+        return told[::-1], len(old) > _MOST_CHANGED
+
+    def _told(self, id_: str, page: Sequence[DeliveryView], reader: Reader) -> bytes:
+        """Return what to tell of an integration's deliveries; empty where nothing changed."""
+        now = {one.id: one.became for one in page}
+        before = self._known.get(id_, {})
+        self._known[id_] = now
+        if now == before:
+            return b""
+        fresh = [one for one in page if before.get(one.id) != one.became]
+        rows = "".join(
+            self._render("delivery_row.html", visit=reader, one=one) for one in reversed(fresh)
+        )
+        check = self._render("live_check.html", visit=reader, deliveries=page)
+        return event("check", check) + (event("rows", rows) if rows else b"")
+
+
+def _latest_of(integration_id: str) -> Filter:
+    return Filter(equal=(("integration_id", (integration_id,)),), limit=_DELIVERIES)
+
+
+@dataclass(slots=True, kw_only=True)
+class News:
+    """What one look found."""
+
+    changed: Set[str]
+    #: Whether more changed than is told of.
+    is_more: bool
+    #: Incidents as they are now with their rows, the oldest first: browsers put each on top.
+    rows: Sequence[tuple[IncidentView, str]]
+    deliveries: Mapping[str, bytes]
+    _whole: bytes | None = None
+
+    def message(self, sees: Sees | None) -> bytes:
+        """Return what to tell somebody who may see so much; empty if nothing."""
+        if sees is not None:
+            return self._written([html for one, html in self.rows if sees(one)])
+        if self._whole is None:
+            self._whole = self._written([html for _, html in self.rows])
+        return self._whole
+
+    def _written(self, rows: Sequence[str]) -> bytes:
+        message = event("rows", "".join(rows)) if rows else b""
+        return message + _MORE if self.is_more else message
+
+
+def event(name: str, html: str) -> bytes:
+    """Write a server-sent event (WHATWG HTML, section 9.2)."""
+    lines = "\n".join(f"data: {line}" for line in html.splitlines() if line.strip())
+    return f"event: {name}\n{lines}\n\n".encode()
