@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -253,7 +254,7 @@ class Live:
             deliveries={id_: message for id_, message in deliveries.items() if message},
         )
 
-    def _worth_telling(self, changed: Set[str]) -> tuple[list[str], bool]:
+    def _worth_telling(self, changed: AbstractSet[str]) -> tuple[list[str], bool]:
         """Return what lists are told of, the oldest first, and whether there was more."""
         if EVERYTHING not in self._watchers or not changed:
             return [], False
@@ -287,7 +288,7 @@ def _latest_of(integration_id: str) -> Filter:
 class News:
     """What one look found."""
 
-    changed: Set[str]
+    changed: AbstractSet[str]
     #: Whether more changed than is told of.
     is_more: bool
     #: Incidents as they are now with their rows, the oldest first: browsers put each on top.
