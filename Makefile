@@ -24,13 +24,15 @@ check: venv ## Check format, lint, types, imports and sizes.
 test-full: venv ## Run the long profiles: 10,000 generated schedules, 10,000 steps of the model (half an hour).
 	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest tests/core/test_schedule_oracle.py tests/scenarios/test_machine.py
 
-bench: venv ## Measure durable intake beside the same server without storage, and the on-call engine.
+bench: venv ## Measure durable intake beside the same server without storage, the on-call engine, and the web page.
 	@.venv/bin/python -m benchmarks.intake
 	@.venv/bin/python -m benchmarks.oncall
+	@.venv/bin/python -m benchmarks.pages
 
 bench-full: venv ## The same at full size.
 	@BENCH_SECONDS=20 .venv/bin/python -m benchmarks.intake
 	@BENCH_FULL=1 .venv/bin/python -m benchmarks.oncall
+	@BENCH_FULL=1 .venv/bin/python -m benchmarks.pages
 
 docs: venv ## Make the generated pages of docs/reference anew.
 	@.venv/bin/python scripts/docs.py
