@@ -38,5 +38,5 @@ docs: venv ## Make the generated pages of docs/reference anew.
 	@.venv/bin/python scripts/docs.py
 
 clean: ## Remove what make made.
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist tocsin-data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist tocsin-data src/tocsin/web/static/vendor
 	find . -name __pycache__ -prune -exec rm -rf {} +
