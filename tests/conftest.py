@@ -14,6 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler.protocol import Scheduling
 
 from tocsin.store import migrations
 from tocsin.store.db import Database
@@ -29,6 +32,23 @@ TEST_KEY = "dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdDA="
 ENGINES = ("sqlite", "postgresql")
 
 _TEMPLATE = "tocsin_template"
+
+
+class _Scheduler(LoadGroupScheduling):  # type: ignore[misc]
+    """Gives all browser tests of a file to one process, in one go: a browser takes long to start.
+
+    The mark for it, ``xdist_group``, does nothing with pytest 9.2 (pytest-xdist issue 1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if path.startswith("tests/browser/") else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Say which process runs which tests."""
+    return _Scheduler(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
