@@ -144,7 +144,11 @@ def _unpack(packed: Path, target: Path) -> None:
         _run(str(node), "-e", UNPACK, str(one), str(unpacked))
         if unpacked.suffix == ".tar":
             with tarfile.open(unpacked) as archive:
-                archive.extractall(target, filter="data")
+                # The first releases of Python 3.11, Debian 12's among them, have no such filter.
+                archive.extraction_filter = getattr(
+                    tarfile, "data_filter", lambda member, _: member
+                )
+                archive.extractall(target)
             unpacked.unlink()
     (target / "chromium").chmod(0o755)
     (target / "fonts.conf").write_text(FONTS, "utf-8")
