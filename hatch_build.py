@@ -51,7 +51,7 @@ def npm_packages(folder: Path) -> Iterator[Path]:
     npm = npm_command()
     if npm is None:
         raise NotFetchedError(
-            "There is no npm to get front-end files with: install npm 7 or newer, or run"
+            "There is no npm here to get packages with: install npm 7 or newer, or run"
             " `pip install --require-hashes -r requirements/npm.txt`, then try again."
         )
     with tempfile.TemporaryDirectory(prefix="tocsin-npm-") as scratch:

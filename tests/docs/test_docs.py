@@ -107,7 +107,7 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
         for name in re.findall(r"TOCSIN_[A-Z_]*[A-Z]", page.read_text("utf-8"))
     }
     there = {setting.variable for setting in SETTINGS}
-    assert said - {"TOCSIN_TEST_POSTGRES_URL"} == there
+    assert said - {"TOCSIN_TEST_POSTGRES_URL", "TOCSIN_TEST_CHROMIUM"} == there
 
 
 def test_every_command_is_on_the_page_of_commands() -> None:
