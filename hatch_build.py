@@ -23,7 +23,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 #: What is served, and where it is in the packages.
 FILES = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
-    "hx-sse.min.js": "htmx.org/dist/ext/hx-sse.min.js",
     "htmx.LICENSE.txt": "htmx.org/LICENSE",
     "pico.min.css": "@picocss/pico/css/pico.min.css",
     "pico.LICENSE.txt": "@picocss/pico/LICENSE.md",
