@@ -68,54 +68,50 @@ class LogPage:
 
 def log_page(connection: Connection, plans: Plans, wanted: LogFilter) -> LogPage:
     """List deliveries, the newest first, in at most two statements."""
-    inner = _indexed(wanted)
-    if wanted.cursor:
-        inner = inner.where(deliveries.c.id < decode_cursor(wanted.cursor, ID))
-    inner = inner.order_by(deliveries.c.id.desc())
-    outer, is_bounded = _filtered(inner, wanted)
-    rows = list(connection.execute(outer.limit(wanted.limit + 1)).mappings())
+    query = _indexed(wanted)
+    rest = _rest(wanted)
+    end = _end(connection, query) if rest else None
+    if end is not None:
+        query = query.where(deliveries.c.id >= end)
+    rows = list(connection.execute(query.where(*rest).limit(wanted.limit + 1)).mappings())
     shown = rows[: wanted.limit]
     items = tuple(delivery_views(shown, plans))
     if len(rows) > wanted.limit:
         return LogPage(items, encode_cursor(shown[-1]["id"]))
-    if is_bounded:
-        end = inner.with_only_columns(deliveries.c.id).offset(DEPTH - 1).limit(1)
-        last = connection.scalar(end)
-        if last is not None:
-            return LogPage(items, encode_cursor(last), was_cut=True)
+    if end is not None:
+        return LogPage(items, encode_cursor(end), was_cut=True)
     return LogPage(items, None)
 
 
 def _indexed(wanted: LogFilter) -> Select[Any]:
     """Ask by the one index that serves best."""
     column = deliveries.c
-    query = select(deliveries)
+    query = select(deliveries).order_by(column.id.desc())
+    if wanted.cursor:
+        query = query.where(column.id < decode_cursor(wanted.cursor, ID))
     if wanted.q.startswith("del_"):
-        query = query.where(column.id == wanted.q)
-    elif wanted.incident_id is not None:
-        query = query.where(column.incident_id == wanted.incident_id)
-    elif wanted.integration_id is not None:
+        return query.where(column.id == wanted.q)
+    if wanted.incident_id is not None:
+        return query.where(column.incident_id == wanted.incident_id)
+    if wanted.integration_id is not None:
         query = query.where(column.integration_id == wanted.integration_id)
-        if wanted.status in TROUBLE:
-            query = query.where(_IS_TROUBLE)
-    elif wanted.status is not None:
-        query = query.where(column.status == wanted.status)
-    return query
+        return query.where(_IS_TROUBLE) if wanted.status in TROUBLE else query
+    return query.where(column.status == wanted.status) if wanted.status is not None else query
 
 
-def _filtered(inner: Select[Any], wanted: LogFilter) -> tuple[Select[Any], bool]:
-    """Ask for the rest within the newest rows of that; return whether there is a rest."""
-    rows = inner.limit(DEPTH).subquery()
-    column = rows.c
+def _rest(wanted: LogFilter) -> list[ColumnElement[bool]]:
+    """Return what that index does not serve, written so that no other is thought of."""
+    column = deliveries.c
     checks: list[ColumnElement[bool]] = []
-    if wanted.integration_id is not None and wanted.incident_id is not None:
-        checks.append(column.integration_id == wanted.integration_id)
-    if wanted.status is not None and (wanted.integration_id or wanted.incident_id):
-        checks.append(column.status == wanted.status)
+    is_one = wanted.incident_id is not None or wanted.q.startswith("del_")
+    if is_one and wanted.integration_id is not None:
+        checks.append(_bare(column.integration_id) == wanted.integration_id)
+    if (is_one or wanted.integration_id is not None) and wanted.status is not None:
+        checks.append(_bare(column.status) == wanted.status)
     if wanted.outcome is not None:
         checks.append(column.outcome == wanted.outcome)
     if wanted.only is not None:
-        checks.append(column.integration_id.in_(wanted.only))
+        checks.append(_bare(column.integration_id).in_(wanted.only))
     if wanted.q and not wanted.q.startswith("del_"):
         checks.append(
             or_(
@@ -123,9 +119,20 @@ def _filtered(inner: Select[Any], wanted: LogFilter) -> tuple[Select[Any], bool]
                 column.reason.icontains(wanted.q, autoescape=True),
             )
         )
-    if not checks:
-        return inner, False
-    return select(rows).where(*checks).order_by(column.id.desc()), True
+    return checks
+
+
+def _bare(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a column as a value that has no index."""
+    return column.concat("")
+
+
+def _end(connection: Connection, query: Select[Any]) -> str | None:
+    """Return the last of the ``DEPTH`` rows that are looked through; None if there are fewer."""
+    found: str | None = connection.scalar(
+        query.with_only_columns(deliveries.c.id).offset(DEPTH - 1).limit(1)
+    )
+    return found
 
 
 # -- what integrations got lately -----------------------------------------------------------------
