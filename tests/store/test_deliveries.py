@@ -160,8 +160,10 @@ def test_a_window_has_either_what_was_taken_or_what_was_not(database: Database):
 #: Every combination of filters that the page offers.
 COMBINATIONS: list[dict[str, Any]] = [
     {name: value for name, value in (
-        ("integration_id", integration), ("status", status), ("outcome", outcome), ("q", q),
+        ("incident_id", incident), ("integration_id", integration), ("status", status),
+        ("outcome", outcome), ("q", q),
     ) if value}
+    for incident in (None, "inc_9")
     for integration in (None, "int_1")
     for status in (None, *(one.value for one in DeliveryStatus))
     for outcome in (None, DeliveryOutcome.TRIGGERED.value)

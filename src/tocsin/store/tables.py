@@ -518,8 +518,9 @@ deliveries = Table(
         postgresql_where=text("status IN ('rejected', 'unrecognised', 'failed')"),
     ),
     Index(
-        "ix_deliveries_incident_id",
+        "ix_deliveries_incident_id_id",
         "incident_id",
+        "id",
         sqlite_where=text("incident_id IS NOT NULL"),
         postgresql_where=text("incident_id IS NOT NULL"),
     ),
