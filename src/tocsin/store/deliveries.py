@@ -21,14 +21,14 @@ from tocsin.store.tables import deliveries, delivery_bodies
 from tocsin.store.views import ID, DeliveryView, decode_cursor, delivery_views, encode_cursor
 
 #: Rows that one page looks through.
-DEPTH = 10_000
+DEPTH = 5_000
 
 #: What a partial index has: see ``tables.deliveries``. SQLite must see the very same words.
 TROUBLE = (DeliveryStatus.REJECTED, DeliveryStatus.UNRECOGNISED, DeliveryStatus.FAILED)
 _IS_TROUBLE = text("status IN ('rejected', 'unrecognised', 'failed')")
 
 #: So many deliveries of an integration tell how it usually is.
-SAMPLE = 120
+SAMPLE = 60
 
 #: Nothing smaller than this is counted as part of a window.
 MOST_COUNTED = 10_000

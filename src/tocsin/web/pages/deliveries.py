@@ -13,7 +13,14 @@ from tocsin.core.access import Action
 from tocsin.core.model import DeliveryOutcome, DeliveryStatus
 from tocsin.core.times import parse_instant
 from tocsin.store import views
-from tocsin.store.deliveries import MOST_COUNTED, LogFilter, Window, log_page, raw_body
+from tocsin.store.deliveries import (
+    DEPTH,
+    MOST_COUNTED,
+    LogFilter,
+    Window,
+    log_page,
+    raw_body,
+)
 from tocsin.store.views import DeliveryDetail
 from tocsin.web.pages.faults import FAULTS, faults_of
 from tocsin.web.pages.visit import Visit, Visiting
@@ -59,6 +66,7 @@ def list_deliveries(visit: Visiting) -> Response[bytes]:
         page=page,
         wanted=wanted,
         chosen=chosen,
+        depth=DEPTH,
         pairs=[(one.id, one.name) for one in _integrations(visit)],
         status_pairs=[(one.value, one.value) for one in DeliveryStatus],
         outcome_pairs=[(one.value, one.value) for one in DeliveryOutcome],
