@@ -26,9 +26,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -45,6 +45,8 @@ from tocsin.core.plans import (
     Overrides,
 )
 from tocsin.core.text import bounded_key, clean
+
+T = TypeVar("T")
 
 #: The fields a shape or a dialect may place, and nothing else (the loader refuses other names).
 FIELDS = frozenset({
@@ -65,18 +67,21 @@ class Place:
     literal: str | None = None
     pattern: re.Pattern[str] | None = None
     joined: tuple[Place, ...] = ()
+    #: As it is written.
+    text: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Place:
         """Read one place as written in TOML. Raises re.error for a bad expression."""
         if text.startswith("="):
-            return cls(literal=text[1:])
+            return cls(literal=text[1:], text=text)
         if " ~ " in text:
             path, _, pattern = text.partition(" ~ ")
-            return cls(_keys(path), path.startswith("/"), pattern=re.compile(pattern))
+            found = re.compile(pattern)
+            return cls(_keys(path), path.startswith("/"), pattern=found, text=text)
         if " + " in text:
-            return cls(joined=tuple(cls.parse(part) for part in text.split(" + ")))
-        return cls(_keys(text), text.startswith("/"))
+            return cls(joined=tuple(cls.parse(part) for part in text.split(" + ")), text=text)
+        return cls(_keys(text), text.startswith("/"), text=text)
 
     def find(self, body: Body, roots: Sequence[Any]) -> Iterator[str]:
         """Yield the texts found here, from the first root to the last."""
@@ -282,7 +287,7 @@ def read(
         return None
     overrides = integration.overrides if integration else Overrides()
     find = _Finder(body, reading)
-    verb = _verb(dialect, reading, find("status"), overrides)
+    verb = _verb(dialect, reading, find("status"), overrides).value
     if reading.dedup_key is None and verb in _TOUCHING:
         return None
     project = find("project")
@@ -292,8 +297,8 @@ def read(
         verb=verb,
         dedup_key=reading.dedup_key,
         title=clean(_title(dialect, find)),
-        severity=_severity(dialect, find, overrides),
-        priority=_priority(dialect, find("priority"), overrides),
+        severity=_severity(dialect, find, overrides).value,
+        priority=_priority(dialect, find("priority"), overrides).value,
         source=clean(
             dialect.named_source.format(project=project) if project else dialect.source, 200
         ),
@@ -342,33 +347,130 @@ class _Finder:
         return next((value for value in values if value is not None), None)
 
 
-def _verb(dialect: Dialect, reading: Reading, status: str | None, overrides: Overrides) -> Verb:
-    by_status = dialect.status.get(f"{reading.shape.resource}.{status}")
+class Row(NamedTuple, Generic[T]):
+    """The row of a table that a value came from."""
+
+    value: T
+    #: ``override``, ``status``, ``dialect``, or ``default`` where no row fits.
+    table: str
+    #: As the table has it; for a default, the word that no row fits.
+    key: str
+
+
+def _verb(
+    dialect: Dialect, reading: Reading, status: str | None, overrides: Overrides
+) -> Row[Verb]:
+    worded = f"{reading.shape.resource}.{status}"
+    by_status = dialect.status.get(worded)
     if by_status is not None:
-        return by_status
+        return Row(by_status, "status", worded)
     own = {dialect.aliases.get(event, event): verb for event, verb in overrides.action.items()}
-    for table in (own, dialect.action):
+    for name, table in (("override", own), ("dialect", dialect.action)):
         if reading.event in table:
-            return table[reading.event]
+            return Row(table[reading.event], name, reading.event)
         prefixed = (key for key in table if key.endswith("*"))
         for key in prefixed:
             if reading.event.startswith(key[:-1]):
-                return table[key]
-    return Verb.NONE
+                return Row(table[key], name, key)
+    return Row(Verb.NONE, "default", reading.event)
 
 
-def _severity(dialect: Dialect, find: _Finder, overrides: Overrides) -> Severity:
-    for word in find.all("level"):
-        severity = overrides.severity.get(word) or dialect.severity.get(word)
-        if severity:
-            return severity
-    return dialect.default_severity
+def _severity(dialect: Dialect, find: _Finder, overrides: Overrides) -> Row[Severity]:
+    words = list(find.all("level"))
+    for word in words:
+        for name, table in (("override", overrides.severity), ("dialect", dialect.severity)):
+            if word in table:
+                return Row(table[word], name, word)
+    return Row(dialect.default_severity, "default", next(iter(words), ""))
 
 
-def _priority(dialect: Dialect, word: str | None, overrides: Overrides) -> Priority | None:
-    if word is None:
+def _priority(dialect: Dialect, word: str | None, overrides: Overrides) -> Row[Priority | None]:
+    for name, table in (("override", overrides.priority), ("dialect", dialect.priority)):
+        if word is not None and word in table:
+            return Row(table[word], name, word)
+    return Row(None, "default", word or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A field of a signal, and where in the body its text was found."""
+
+    name: str
+    place: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Why a body was read as it was."""
+
+    dialect: str
+    #: The resource of the shape that fits.
+    shape: str
+    #: Whether the sender named it, in its header.
+    is_named: bool
+    #: Below which keys the fields were looked for.
+    roots: tuple[str, ...]
+    #: As the body says it, and as the tables have it.
+    worded: str
+    event: str
+    verb: Row[Verb]
+    severity: Row[Severity]
+    priority: Row[Priority | None]
+    #: The template of the dedup key; None for what concerns no alert, or has a key of its digest.
+    dedup: str | None
+    placed: tuple[Placed, ...]
+    #: What became of it all; None where a verb touches an alert that nothing names.
+    signal: Signal | None
+
+
+#: The fields of which a trace says where they were found.
+_TRACED = ("id", "title", "link", "level", "priority", "project", "environment", "status")
+
+
+def trace(
+    dialect: Dialect,
+    body: Body,
+    resource: str | None,
+    integration: Integration | None = None,
+) -> Trace | None:
+    """Say how ``read`` reads a body, row by row; None if no shape fits."""
+    reading = identify(dialect, body, resource)
+    if reading is None:
         return None
-    return overrides.priority.get(word) or dialect.priority.get(word)
+    overrides = integration.overrides if integration else Overrides()
+    find = _Finder(body, reading)
+    shape = reading.shape
+    word = first(body, reading.roots, shape.fields.get("action", ()))
+    has_id = shape.dedup is not None and reading.id is not None
+    return Trace(
+        dialect=dialect.name,
+        shape=shape.resource,
+        is_named=resource == shape.resource,
+        roots=tuple(".".join(keys) for keys in shape.roots),
+        worded=f"{shape.resource}.{word or ''}",
+        event=reading.event,
+        verb=_verb(dialect, reading, find("status"), overrides),
+        severity=_severity(dialect, find, overrides),
+        priority=_priority(dialect, find("priority"), overrides),
+        dedup=dialect.dedup[shape.dedup or ""] if has_id else None,
+        placed=tuple(
+            found for name in _TRACED if (found := _placed(dialect, find, name)) is not None
+        ),
+        signal=read(dialect, body, resource, integration),
+    )
+
+
+def _placed(dialect: Dialect, find: _Finder, name: str) -> Placed | None:
+    """Return where a field was found, by the rule that ``read`` takes it by."""
+    for place in find.reading.shape.fields.get(name, ()):
+        for text in place.find(find.body, find.reading.roots):
+            if name == "title" and text.strip() in dialect.empty_titles:
+                continue
+            if name == "link" and not _is_address(text):
+                continue
+            return Placed(name=name, place=place.text, text=clean(text, 200))
+    return None
 
 
 def _title(dialect: Dialect, find: _Finder) -> str:
@@ -379,12 +481,16 @@ def _title(dialect: Dialect, find: _Finder) -> str:
 
 def _link(find: _Finder, integration: Integration | None) -> str | None:
     for url in find.all("link"):
-        if url.lower().startswith(("http://", "https://")):
+        if _is_address(url):
             return clean(url, 2000)
     base = integration.sentry_url if integration else None
     if base and find.reading.shape.has_issue_page and (id_ := find.reading.id):
         return f"{base.rstrip('/')}/issues/{quote(clean(id_, 100), safe='')}/"
     return None
+
+
+def _is_address(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
 
 
 def _tags(find: _Finder) -> Iterator[tuple[str, str]]:

@@ -192,6 +192,11 @@ def new_id(prefix: str, now: datetime) -> str:
     return f"{prefix}_{_ticker.next(now):016x}{secrets.token_hex(6)}"
 
 
+def lowest_id(prefix: str, at: datetime) -> str:
+    """Return what sorts before every identifier made at an instant or later."""
+    return f"{prefix}_{int(at.timestamp() * 1000) << 16:016x}"
+
+
 # -- many rows in one statement ------------------------------------------------------------------
 
 Row = Mapping[str, Any]

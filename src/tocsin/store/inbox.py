@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, exists, func, select, tuple_, update
+from sqlalchemy import Connection, Select, delete, exists, func, select, tuple_, update
 
 from tocsin.core.model import (
     DeliveryOutcome,
@@ -296,8 +296,8 @@ def stored(connection: Connection, delivery_id: str) -> Stored | None:
     return Stored(**row)
 
 
-def copy_of(original: Stored, new: str, now: datetime) -> Arrival:
-    """Return a delivery to feed in again, as a new one that repeats nothing."""
+def copy_of(original: Stored, new: str, now: datetime, key: str | None = None) -> Arrival:
+    """Return a delivery to feed in again, as a new one that repeats nothing but its own key."""
     return Arrival(
         id=new,
         integration_id=original.integration_id,
@@ -310,5 +310,28 @@ def copy_of(original: Stored, new: str, now: datetime) -> Arrival:
         dedup_key=original.dedup_key,
         headers=original.headers,
         body=original.body,
-        key=None,
+        key=key,
+    )
+
+
+def last_key(connection: Connection, integration_id: str, prefix: str) -> str | None:
+    """Return the highest key of an integration that begins so."""
+    query = _keys(select(func.max(delivery_keys.c.key)), integration_id, prefix)
+    found: str | None = connection.scalar(query)
+    return found
+
+
+def count_keys(connection: Connection, integration_id: str, prefix: str) -> int:
+    """Count the keys of an integration that begin so."""
+    query = _keys(select(func.count()).select_from(delivery_keys), integration_id, prefix)
+    return connection.scalar(query) or 0
+
+
+def _keys(query: Select[Any], integration_id: str, prefix: str) -> Select[Any]:
+    column = delivery_keys.c
+    # What follows is a delivery's id; bounded by letters, for collations pass over punctuation.
+    return query.where(
+        column.integration_id == integration_id,
+        column.key >= f"{prefix}del_",
+        column.key <= f"{prefix}del_zz",
     )

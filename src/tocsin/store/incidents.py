@@ -316,3 +316,11 @@ def drop_leavers(connection: Connection, found: Mapping[str, Iterable[Leaver]]) 
                 incident_assignees.c.user_id.in_([who.user_id for who in people]),
             )
         )
+
+
+def open_counts(connection: Connection) -> dict[str, int]:
+    """Count the open incidents of every service that has any, by its id."""
+    is_open = incidents.c.status.in_([s.value for s in IncidentStatus if s != "resolved"])
+    query = select(incidents.c.service_id, func.count()).where(is_open)
+    rows = connection.execute(query.group_by(incidents.c.service_id))
+    return {row[0]: row[1] for row in rows}

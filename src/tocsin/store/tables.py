@@ -509,9 +509,18 @@ deliveries = Table(
     ),
     Index("ix_deliveries_integration_id_id", "integration_id", "id"),
     Index("ix_deliveries_status_id", "status", "id"),
+    #: What went wrong with an integration: few rows, so that it costs the others nothing.
     Index(
-        "ix_deliveries_incident_id",
+        "ix_deliveries_trouble",
+        "integration_id",
+        "id",
+        sqlite_where=text("status IN ('rejected', 'unrecognised', 'failed')"),
+        postgresql_where=text("status IN ('rejected', 'unrecognised', 'failed')"),
+    ),
+    Index(
+        "ix_deliveries_incident_id_id",
         "incident_id",
+        "id",
         sqlite_where=text("incident_id IS NOT NULL"),
         postgresql_where=text("incident_id IS NOT NULL"),
     ),

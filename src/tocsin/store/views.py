@@ -528,6 +528,11 @@ def delivery_detail(connection: Connection, plans: Plans, id_: str) -> DeliveryD
     )
 
 
+def delivery_views(rows: Iterable[RowMapping], plans: Plans) -> list[DeliveryView]:
+    """Show deliveries as in the list."""
+    return [_delivery_view(row, plans) for row in rows]
+
+
 def _delivery_view(row: RowMapping, plans: Plans) -> DeliveryView:
     integration = plans.integrations.get(row["integration_id"])
     plain = {name: row[name] for name in DeliveryView.__struct_fields__ if name != "integration"}

@@ -271,6 +271,7 @@ class Web:
             State(
                 {
                     "back": back,
+                    "intake": self._intake,
                     "office": self._office,
                     "health": self,
                     "live": self._live,

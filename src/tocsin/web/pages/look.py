@@ -13,6 +13,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from tocsin import __version__
+from tocsin.web.pages.remedies import remedy
 from tocsin.web.pages.static import address_of
 
 _SECONDS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -41,6 +42,7 @@ def environment() -> Environment:
         "span": span,
         "pretty": pretty,
         "plural": plural,
+        "remedy": remedy,
     }
     made.globals |= {"static": address_of, "version": __version__, "csrf": csrf}
     return made

@@ -1,6 +1,7 @@
 // What a page does by itself: copy, keep times current, ask before what cannot be undone. Every page
 // reads and acts without any of it.
 
+import { keepLink } from "./connect.js";
 import { live } from "./live.js";
 import { keepTimes } from "./times.js";
 
@@ -35,5 +36,6 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
+keepLink();
 keepTimes();
 live();

@@ -78,4 +78,23 @@ def upgrade() -> None:
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
     op.create_index("ix_sessions_user_id", "sessions", ["user_id"], unique=False)
     op.add_column("installation", sa.Column("skipped_steps", Document(), nullable=True))
+    has_incident = sa.text("incident_id IS NOT NULL")
+    op.drop_index("ix_deliveries_incident_id", table_name="deliveries")
+    op.create_index(
+        "ix_deliveries_incident_id_id",
+        "deliveries",
+        ["incident_id", "id"],
+        unique=False,
+        sqlite_where=has_incident,
+        postgresql_where=has_incident,
+    )
+    trouble = sa.text("status IN ('rejected', 'unrecognised', 'failed')")
+    op.create_index(
+        "ix_deliveries_trouble",
+        "deliveries",
+        ["integration_id", "id"],
+        unique=False,
+        sqlite_where=trouble,
+        postgresql_where=trouble,
+    )
     # ### end Alembic commands ###
