@@ -121,7 +121,7 @@ def openapi() -> str:
 
     from tocsin.web.app import build_framework
 
-    described: bytes = build_framework(State()).state.openapi
+    described: bytes = build_framework(state=State()).state.openapi
     return described.decode() + "\n"
 
 

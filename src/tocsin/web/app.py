@@ -268,7 +268,9 @@ class Web:
             public_url=self._public_url,
         )
         return build_framework(
-            State(
+            build_pages(self._vault, self._public_url),
+            static_file,
+            state=State(
                 {
                     "back": back,
                     "intake": self._intake,
@@ -329,13 +331,12 @@ def openapi(state: State) -> Response[bytes]:
     return Response(state.openapi, media_type=MediaType.JSON)
 
 
-def build_framework(state: State) -> Litestar:
-    """Return the framework's part of the edge."""
+def build_framework(*pages: Any, state: State) -> Litestar:
+    """Return the framework's part of the edge: the API, and these pages."""
     app = Litestar(
         route_handlers=[
             build_router(),
-            build_pages(state.back.vault, state.back.public_url),
-            static_file,
+            *pages,
             calendar_feed,
             healthz,
             readyz,
