@@ -117,7 +117,7 @@ class Accounts:
         2. Compare, whether there is such a person or not.
         3. Let in: a new key, a browser that is known from now on, the tokens given back.
         """
-        user = _by_email(self.plans.refresh(), email)
+        user = find_user(self.plans.refresh(), email)
         buckets = self._buckets(email, user, guest)
         wait = self.database.run(lambda connection: accounts.take(connection, buckets, now))
         if wait is not None:
@@ -232,7 +232,7 @@ class Accounts:
         """
         source = {_key("forgot-source", _source(address)): rules.FORGOT_SOURCE}
         account = {_key("forgot", email.casefold()): rules.FORGOT_ACCOUNT}
-        user = _by_email(self.plans.refresh(), email)
+        user = find_user(self.plans.refresh(), email)
 
         def work(connection: Connection) -> None:
             wait = accounts.take(connection, source, now)
@@ -299,7 +299,7 @@ class Accounts:
         row = _row(email=new.email, name=new.name, role=Role.OWNER, time_zone=new.time_zone)
         _must_be_fit(new.password, row.email)
         hashed = self.hashing.make(new.password)
-        caller = as_owner(new.email)
+        caller = _as_owner(new.email)
 
         def work(connection: Connection) -> Entry:
             setup.lock(connection)
@@ -308,7 +308,7 @@ class Accounts:
             ):
                 raise LinkGone
             users = within(connection, self.vault)["users"]
-            known = _by_email(self.plans.current(connection), row.email)
+            known = find_user(self.plans.current(connection), row.email)
             if known is None:
                 id_ = users.create(row, caller, now)["id"]
             else:
@@ -417,16 +417,20 @@ class Accounts:
         self.database.run(work)
 
 
-def as_owner(name: str) -> Caller:
+def _as_owner(name: str) -> Caller:
     """Return whoever is at the machine itself, or was given its setup link."""
     return Caller(by=Actor(name=name), role=Role.OWNER)
+
+
+#: Whoever can open the database may do everything.
+COMMAND_LINE = _as_owner("command line")
 
 
 def _actor(user: User) -> Actor:
     return Actor(name=user.email, user_id=user.id)
 
 
-def _by_email(plans: Plans, email: str) -> User | None:
+def find_user(plans: Plans, email: str) -> User | None:
     """Return the person of an address; the case of its letters counts only between two of them."""
     folded = email.casefold()
     found = [user for user in plans.users.values() if user.email.casefold() == folded]

@@ -167,6 +167,11 @@ class Visit:
         """In which time zone they read."""
         return ZoneInfo(self.visitor.user.time_zone if self.visitor else "UTC")
 
+    @staticmethod
+    def zone_of(user: User) -> ZoneInfo:
+        """In which time zone somebody else is."""
+        return ZoneInfo(user.time_zone)
+
     @property
     def by(self) -> Actor:
         """Whom the timeline names."""

@@ -3,6 +3,7 @@
 
 import { live } from "./live.js";
 import { keepTimes } from "./times.js";
+import { guessZone } from "./zone.js";
 
 /** Copy the text of an element, and say so on the button. */
 async function copy(button) {
@@ -37,3 +38,4 @@ document.addEventListener("submit", (event) => {
 
 keepTimes();
 live();
+guessZone();
