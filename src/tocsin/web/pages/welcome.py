@@ -56,7 +56,7 @@ def _show(
         "welcome.html",
         status,
         progress=progress,
-        here=chosen,
+        opened=chosen,
         wrong=wrong,
         form=form,
         me=user,
