@@ -160,11 +160,7 @@ async def serve(
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         if parts.web:
             store.plans.refresh()
-            hints = WorkerHints(
-                wake=worker.wake,
-                wait_processed=worker.wait_processed,
-                ticked_at=lambda: worker.ticked_at,
-            )
+            hints = WorkerHints(worker.wake, worker.wait_processed, lambda: worker.ticked_at)
             web = Web(
                 store.database,
                 store.plans,
