@@ -117,11 +117,16 @@ def dialects() -> str:
 
 def openapi() -> str:
     """Return the description of the API."""
+    from types import SimpleNamespace
+
     from litestar.datastructures import State
 
+    from tocsin.store.vault import Vault, new_secret_key
     from tocsin.web.app import build_framework
 
-    described: bytes = build_framework(State()).state.openapi
+    # The pages want a key for their forms; none of them is described.
+    back = SimpleNamespace(vault=Vault([new_secret_key()]), public_url="http://localhost")
+    described: bytes = build_framework(State({"back": back})).state.openapi
     return described.decode() + "\n"
 
 

@@ -145,22 +145,23 @@ async def serve(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
         _arm(store)
+        store.plans.refresh()
+        channels = make_channels(outside)
         worker = build_worker(
-            store.database,
-            store.plans,
-            store.vault,
-            dialects,
-            make_channels(outside),
+            store.database, store.plans, store.vault, dialects, channels,
             public_url=settings.public_url,
             retention=settings.retention,
             clock=now,
             observe=metrics.attempted,
             fetch=outside.fetch,
-        )
+        )  # fmt: skip
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         if parts.web:
-            store.plans.refresh()
-            hints = WorkerHints(worker.wake, worker.wait_processed, lambda: worker.ticked_at)
+            hints = WorkerHints(
+                wake=worker.wake,
+                wait_processed=worker.wait_processed,
+                ticked_at=lambda: worker.ticked_at,
+            )
             web = Web(
                 store.database,
                 store.plans,
