@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import ipaddress
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -149,8 +150,9 @@ async def _expand(body: bytes, now: datetime) -> list[Event]:
 class World:
     """One service, one clock."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, *, has_mail: bool = True) -> None:
         """Begin at ``NOW``, without any configuration."""
+        self.has_mail = has_mail
         self.database = database
         self.vault = vault
         self.now = NOW
@@ -212,6 +214,9 @@ class World:
             max_body=2 * 2**20,
             clock=lambda: self.now,
             public_url=BASE,
+            # Requests may say where they come from, as behind a proxy.
+            trusted_proxies=[ipaddress.ip_network("127.0.0.1/32")],
+            has_mail=self.has_mail,
         )
         transport = httpx2.ASGITransport(app=self._web)
         self._client = httpx2.AsyncClient(transport=transport, base_url=BASE)

@@ -145,21 +145,18 @@ async def serve(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
         _arm(store)
+        store.plans.refresh()
+        channels = make_channels(outside)
         worker = build_worker(
-            store.database,
-            store.plans,
-            store.vault,
-            dialects,
-            make_channels(outside),
+            store.database, store.plans, store.vault, dialects, channels,
             public_url=settings.public_url,
             retention=settings.retention,
             clock=now,
             observe=metrics.attempted,
             fetch=outside.fetch,
-        )
+        )  # fmt: skip
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         if parts.web:
-            store.plans.refresh()
             hints = WorkerHints(
                 wake=worker.wake,
                 wait_processed=worker.wait_processed,
@@ -175,6 +172,8 @@ async def serve(
                 max_body=settings.max_body,
                 clock=now,
                 public_url=settings.public_url,
+                trusted_proxies=settings.trusted_proxies,
+                has_mail=settings.smtp_url is not None,
             )
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)
@@ -206,9 +205,27 @@ async def run(store: Store, parts: Parts) -> None:
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait({serving_it, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if ready.is_set():
+        if parts.web:
+            await asyncio.to_thread(_say_how_to_begin, store)
         kind = "SQLite" if store.database.is_sqlite else "PostgreSQL"
         log.info("ready", url=store.settings.public_url, database=kind)
     await serving_it
+
+
+def _say_how_to_begin(store: Store) -> None:
+    """Print the link by which the first owner is made, while there is none who can sign in.
+
+    It goes to standard output and not to the log, which may be kept where others read it.
+    """
+    from tocsin.work.accounts import Accounts  # noqa: PLC0415 - slow to import
+
+    key = Accounts(store.database, store.plans, store.vault).setup_link(now())
+    if key is not None:
+        sys.stdout.write(
+            "\nNobody can sign in yet. Open this link to set Tocsin up; it is good once, for 24"
+            f" hours:\n\n    {store.settings.public_url}/setup/{key}\n\n"
+        )
+        sys.stdout.flush()
 
 
 def free_port() -> int:

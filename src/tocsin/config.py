@@ -123,6 +123,14 @@ SETTINGS: tuple[Setting, ...] = (
         read=_http_url,
     ),
     Setting(
+        name="trusted_proxies",
+        default="",
+        help="Networks of your own proxies, comma-separated: only what one of them says in"
+        " `X-Forwarded-For` is believed. Tries at passwords are limited by the address that they"
+        " come from, so set it where a proxy stands in front.",
+        read=_networks,
+    ),
+    Setting(
         name="secret_keys",
         default="generated in the data folder",
         help="Keys that encrypt secrets in the database, comma-separated; the first encrypts, all"
@@ -177,6 +185,7 @@ class Settings:
     database_url: str
     listen: tuple[str, int]
     public_url: str
+    trusted_proxies: tuple[IpNetwork, ...]
     #: Empty: the keys of the data folder.
     secret_keys: tuple[str, ...]
     outbound_allow: tuple[IpNetwork, ...]
@@ -216,6 +225,7 @@ def load(environment: Mapping[str, str] | None = None, **given: str | None) -> S
         database_url=values.get("database_url", f"sqlite:///{data_dir / 'tocsin.db'}"),
         listen=listen,
         public_url=values.get("public_url", f"http://{_host_port(listen)}"),
+        trusted_proxies=values.get("trusted_proxies", ()),
         secret_keys=values.get("secret_keys", ()),
         outbound_allow=values.get("outbound_allow", ()),
         smtp_url=values.get("smtp_url"),

@@ -18,7 +18,7 @@ import structlog
 
 from tocsin.calendars.box import read_boxed
 from tocsin.calendars.reading import MAX_BYTES, Event, Unreadable
-from tocsin.channels.base import REGISTRY, Channel, ChannelKind
+from tocsin.channels.base import REGISTRY, Channel, ChannelKind, Message
 from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.dialect import Dialect
 from tocsin.core.retry import Outcome, Report
@@ -31,6 +31,7 @@ from tocsin.work.calendars import Errand, Librarian, Result
 from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
 from tocsin.work.escalate import ASK, Clockwork
 from tocsin.work.intake import Inbox
+from tocsin.work.letters import Posting, Postman
 from tocsin.work.sweep import Sweeper
 from tocsin.work.watch import KINDS, Watchman
 
@@ -84,6 +85,7 @@ class Worker:
         sweeper: Sweeper,
         watchman: Watchman,
         librarian: Librarian,
+        postman: Postman,
         channels: Mapping[str, Channel],
         fetch: Fetch,
         expand: Expand,
@@ -98,6 +100,7 @@ class Worker:
         self._sweeper = sweeper
         self._watchman = watchman
         self._librarian = librarian
+        self._postman = postman
         self._fetch = fetch
         self._expand = expand
         self._reading = asyncio.Semaphore(_READINGS)
@@ -142,6 +145,7 @@ class Worker:
             self._pump(Kind.SWEEP, lambda: self._thread(self._sweeper.work, self._clock())),
             self._pump(Kind.NOTIFY, self._begin_sendings),
             self._pump(Kind.CALENDAR, self._read_calendars),
+            self._pump(Kind.MAIL, self._post_letters),
             self._record_forever(),
             self._pulse(),
         ]
@@ -270,20 +274,7 @@ class Worker:
     async def _attempt(self, sending: Sending) -> Sent:
         """Make one attempt within the deadline, whatever the channel does."""
         method = sending.method
-        channel = self._channels.get(method.channel)
-        try:
-            if channel is None:
-                report = Report(outcome=Outcome.REFUSED, detail=f"no channel {method.channel}")
-            else:
-                async with asyncio.timeout(DEADLINE.total_seconds()):
-                    report = await channel.send(sending.message, method.address, method.secret)
-        except TimeoutError:
-            report = Report(
-                outcome=Outcome.RETRY, detail=f"no end within {DEADLINE.total_seconds():.0f} s"
-            )
-        except Exception as error:
-            log.exception("channel failed", channel=method.channel)
-            report = Report(outcome=Outcome.RETRY, detail=type(error).__name__)
+        report = await self._send(method.channel, sending.message, method.address, method.secret)
         log.info(
             "attempt",
             notification=sending.message.id,
@@ -295,6 +286,33 @@ class Worker:
         sent = Sent(sending=sending, report=report, at=self._clock())
         self._observe(sent)
         return sent
+
+    async def _send(self, name: str, message: Message, address: str, secret: str | None) -> Report:
+        """Hand a message over, and say how that went."""
+        channel = self._channels.get(name)
+        try:
+            if channel is None:
+                return Report(outcome=Outcome.REFUSED, detail=f"no channel {name}")
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                return await channel.send(message, address, secret)
+        except TimeoutError:
+            return Report(
+                outcome=Outcome.RETRY, detail=f"no end within {DEADLINE.total_seconds():.0f} s"
+            )
+        except Exception as error:
+            log.exception("channel failed", channel=name)
+            return Report(outcome=Outcome.RETRY, detail=type(error).__name__)
+
+    async def _post_letters(self) -> int:
+        postings = await self._thread(self._postman.begin, self._clock())
+        made = [(one, await self._post(one)) for one in postings]
+        await self._thread(self._postman.finish, made, self._clock())
+        return len(postings)
+
+    async def _post(self, one: Posting) -> Report:
+        report = await self._send("email", one.message, one.address, None)
+        log.info("mail", link=one.link_id, outcome=report.outcome.value, detail=report.detail)
+        return report
 
     async def _read_calendars(self) -> int:
         errands = await self._thread(self._librarian.begin, self._clock())
@@ -356,7 +374,9 @@ class Worker:
             self._outbox.finish([await self._attempt(sending) for sending in sendings])
             errands = self._librarian.begin(now)
             self._librarian.finish([await self._run_errand(one) for one in errands], now)
-            if not done and not sendings and not errands:
+            postings = self._postman.begin(now)
+            self._postman.finish([(one, await self._post(one)) for one in postings], now)
+            if not done and not sendings and not errands and not postings:
                 return
 
 
@@ -395,6 +415,7 @@ def build_worker(
         sweeper=Sweeper(database, retention),
         watchman=Watchman(database, plans),
         librarian=Librarian(database),
+        postman=Postman(database, plans, vault, public_url),
         channels=channels,
         fetch=fetch,
         expand=expand,

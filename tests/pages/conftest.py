@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from argon2 import PasswordHasher
 
 from tests.world import ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.store.db import Database
 from tocsin.store.vault import Vault
+from tocsin.work.hashing import HASHING
 
 ROLES = "\n".join(
     f"  - {{email: {role}@example.com, name: {role.title()}, role: {role}}}"
@@ -22,3 +24,9 @@ def world(database: Database, vault: Vault) -> Iterator[World]:
     with World(database, vault) as made:
         made.configure(PEOPLE.replace("teams:", f"{ROLES}\nteams:"), SERVICE, ONE_STEP)
         yield made
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_hashes() -> None:
+    """Hash passwords in no time: what is tested is who is let in, not how long that takes."""
+    HASHING._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 key_app = typer.Typer(help="API keys.", no_args_is_help=True)
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
+user_app = typer.Typer(help="People.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
+app.add_typer(user_app, name="user")
 app.add_typer(config_app, name="config")
 
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, at most.")]
@@ -154,6 +156,31 @@ def key_create(
     from tocsin.cli.setup import create_key
 
     create_key(name, role, user)
+
+
+@user_app.command("add")
+def user_add(
+    email: Annotated[str, typer.Argument(help="Their e-mail address.", metavar="EMAIL")],
+    name: Annotated[str, typer.Option(help="What they are called.")],
+    role: Annotated[Role, typer.Option(help="What they may do.")] = Role.RESPONDER,
+) -> None:
+    """Add a person, and print a one-time link by which they choose a password.
+
+    For a person who is there already it only makes a new link.
+    """
+    from tocsin.cli.setup import add_user
+
+    add_user(email, name, role)
+
+
+@user_app.command("link")
+def user_link(
+    email: Annotated[str, typer.Argument(help="Their e-mail address.", metavar="EMAIL")],
+) -> None:
+    """Print a one-time link by which a person chooses a password; earlier ones end."""
+    from tocsin.cli.setup import print_link
+
+    print_link(email)
 
 
 @config_app.command("show")

@@ -7,6 +7,7 @@ import contextlib
 import http.server
 import itertools
 import json
+import secrets
 import sys
 import tempfile
 import threading
@@ -31,6 +32,7 @@ from tocsin.sentry.sender import Answer, Issue, Webhook, encode, legacy_webhook,
 from tocsin.store import views
 from tocsin.store.views import DeliveryView, Filter, IncidentView
 from tocsin.work import respond
+from tocsin.work.accounts import Accounts
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
 from tocsin.work.manage import Office
@@ -42,6 +44,7 @@ CONFIGURATION = """
 users:
   - email: ann@example.com
     name: Ann
+    role: owner
     contact_methods:
       - {{name: phone, channel: webhook, address: "http://127.0.0.1:{phone}/Ann"}}
   - email: bob@example.com
@@ -153,6 +156,7 @@ class Show:
 
     base: str
     api_key: str = ""
+    password: str = ""
     scene: str = ""
     answers: list[tuple[str, Answer, bool]] = field(default_factory=list)
     pages: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -223,6 +227,10 @@ def _configure(store: Store, show: Show, phone: int) -> None:
     Configurator(store.database, store.plans, store.vault).apply(file, source, now(), dry_run=False)
     office = Office(store.database, store.plans, store.vault)
     show.api_key = office.create_api_key("demo", Role.OWNER, now())
+    show.password = f"demo-{secrets.token_hex(4)}"
+    ann = next(user for user in store.plans.refresh().users.values() if user.role is Role.OWNER)
+    accounts = Accounts(store.database, store.plans, store.vault)
+    accounts.give_password(ann.id, show.password, now())
 
 
 async def _perform(store: Store, show: Show, seconds: int | None) -> None:
@@ -346,6 +354,7 @@ def drawing(show: Show) -> RenderableType:
 
 def _help(show: Show) -> Text:
     return Text(
+        f"Page: {show.base}  sign in: ann@example.com  password: {show.password}\n"
         f"API: {show.base}/api/v1/incidents  key: {show.api_key}  end: Ctrl-C",
         style="dim",
         no_wrap=True,

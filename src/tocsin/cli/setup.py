@@ -11,10 +11,13 @@ import typer
 from tocsin.boot import now, open_store
 from tocsin.config import Settings, load
 from tocsin.core.model import Role
+from tocsin.core.session import LINK_PATH
 from tocsin.sentry.sender import ACTIONS, Issue, send, webhook
+from tocsin.work.accounts import COMMAND_LINE, Accounts, Made, find_user
 from tocsin.work.configfile import BadFile, parse
 from tocsin.work.configure import Applied, Configurator
 from tocsin.work.manage import Office
+from tocsin.work.respond import NotFound
 
 
 @contextmanager
@@ -40,6 +43,41 @@ def create_key(name: str, role: Role | None, user: str | None) -> None:
         typer.echo(key)
     finally:
         store.close()
+
+
+def add_user(email: str, name: str, role: Role) -> None:
+    """Add a person, or find them, and print a link to choose a password. Raises BadFile."""
+    settings = load()
+    store = open_store(settings)
+    try:
+        accounts = Accounts(store.database, store.plans, store.vault)
+        known = find_user(store.plans.refresh(), email)
+        if known is not None:
+            typer.echo(f"tocsin: {known.email} is there already, as {known.role}", err=True)
+            made = accounts.link(COMMAND_LINE, known.id, now())
+        else:
+            made = accounts.invite(COMMAND_LINE, email, name, role, now())
+        _print_link(settings, made)
+    finally:
+        store.close()
+
+
+def print_link(email: str) -> None:
+    """Print a link by which a person chooses a password. Raises NotFound."""
+    settings = load()
+    store = open_store(settings)
+    try:
+        known = find_user(store.plans.refresh(), email)
+        if known is None:
+            raise NotFound(f"there is no user {email} (add them: tocsin user add)")
+        accounts = Accounts(store.database, store.plans, store.vault)
+        _print_link(settings, accounts.link(COMMAND_LINE, known.id, now()))
+    finally:
+        store.close()
+
+
+def _print_link(settings: Settings, made: Made) -> None:
+    typer.echo(f"{settings.public_url}{LINK_PATH[made.kind]}{made.key}")
 
 
 def apply_file(path: Path, *, dry_run: bool) -> None:

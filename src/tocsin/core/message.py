@@ -86,3 +86,28 @@ def words_of_code(code: str, minutes: int) -> Words:
 def words_of_notice(subject: str, *lines: str) -> Words:
     """Write a message that is about no incident."""
     return Words(subject, "\n".join((subject, *lines)) + "\n")
+
+
+def words_of_invitation(name: str, url: str, until: str) -> Words:
+    """Write the link by which somebody chooses their first password."""
+    subject = "You are invited to Tocsin"
+    return words_of_notice(
+        subject,
+        "",
+        f"{name}, this link lets you choose a password. It is good once, until {until}:",
+        "",
+        url,
+    )
+
+
+def words_of_reset(name: str, url: str, until: str) -> Words:
+    """Write the link by which somebody chooses a new password."""
+    return words_of_notice(
+        "Choose a new Tocsin password",
+        "",
+        f"{name}, this link lets you choose a new password. It is good once, until {until}:",
+        "",
+        url,
+        "",
+        "If you did not ask for it, do nothing: your password stays as it is.",
+    )

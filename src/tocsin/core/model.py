@@ -123,6 +123,9 @@ class MessageType(StrEnum):
     ON_CALL_ENDS = "on_call.ends"
     #: To the team of a schedule: nobody is on call in some of the next weeks.
     COVERAGE = "schedule.gaps"
+    #: To an address of a person, with a link to choose a password.
+    INVITATION = "account.invitation"
+    RESET = "account.reset"
 
 
 class TimelineKind(StrEnum):

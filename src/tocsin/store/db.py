@@ -104,6 +104,29 @@ class Database:
         self._writer.dispose()
 
 
+class Joined(Database):
+    """A transaction under way, in the place of a database: what is done in it is part of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Join a transaction."""
+        self._connection = connection
+        self.is_sqlite = connection.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give the connection."""
+        yield self._connection
+
+    @contextmanager
+    def write(self, *, is_urgent: bool = False) -> Iterator[Connection]:  # noqa: ARG002
+        """Give the connection; whoever began the transaction ends it."""
+        yield self._connection
+
+    def run(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:  # noqa: ARG002
+        """Do ``work`` once: whoever began the transaction tries it again."""
+        return work(self._connection)
+
+
 def _asks_for_another_try(error: DBAPIError | TryAgain) -> bool:
     return isinstance(error, TryAgain) or getattr(error.orig, "sqlstate", None) in _TRY_AGAIN
 

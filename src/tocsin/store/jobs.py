@@ -38,6 +38,8 @@ class Kind(StrEnum):
     WATCH = "watch"
     #: The subject is `store.calendars.subject` of its address.
     CALENDAR = "calendar"
+    #: The subject is a one-time link that is to be mailed.
+    MAIL = "mail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

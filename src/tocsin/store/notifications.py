@@ -235,6 +235,23 @@ def progress(connection: Connection, ids: Collection[str]) -> list[Progress]:
     ]
 
 
+def latest_to(
+    connection: Connection, contact_method_id: str, type_: MessageType
+) -> Progress | None:
+    """Read how far the latest message of a type to a contact method has come."""
+    query = (
+        select(notifications.c.id)
+        .where(
+            notifications.c.contact_method_id == contact_method_id,
+            notifications.c.type == type_.value,
+        )
+        .order_by(notifications.c.id.desc())
+        .limit(1)
+    )
+    id_ = connection.scalar(query)
+    return progress(connection, [id_])[0] if id_ else None
+
+
 def pages_of(connection: Connection, incident_ids: Sequence[str]) -> list[Notification]:
     """Read every page of these incidents, in the order they were made."""
     query = (

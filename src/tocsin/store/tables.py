@@ -421,18 +421,26 @@ sessions = Table(
     Column("expires_at", Instant, nullable=False, index=True),
     Column("browser", String(200), nullable=False),
     Column("address", String(64), nullable=False),
+    Column("rotated_at", Instant, nullable=False),
+    #: The key before this one, for requests under way when it was replaced.
+    Column("old_key_hash", String(64), index=True),
+    #: None: the browser has not shown that it got the new key.
+    Column("old_key_until", Instant),
 )
 
 #: Links that let somebody in once: to set up an installation, to set a password.
 one_time_links = Table(
     "one_time_links",
     metadata,
-    Column("key_hash", String(64), primary_key=True),
+    _id(),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    #: Of a link that is on its way by mail; none once it is out.
+    Column("key_encrypted", Text),
     #: ``setup``, ``invitation`` or ``reset``.
     Column("kind", String(20), nullable=False),
     _ref("user_id", "users", nullable=True, index=True),
     Column("created_at", Instant, nullable=False),
-    Column("expires_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
     Column("used_at", Instant),
 )
 
@@ -442,7 +450,7 @@ buckets = Table(
     metadata,
     Column("key", String(100), primary_key=True),
     Column("tokens", Float, nullable=False),
-    Column("at", Instant, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
 )
 
 #: How a person likes the page; it decides nothing.

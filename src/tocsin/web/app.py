@@ -19,6 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from sqlalchemy.exc import DBAPIError
 
 from tocsin import __version__
+from tocsin.channels.guard import IpNetwork
 from tocsin.core.dialect import Dialect
 from tocsin.core.plans import Integration
 from tocsin.store import inbox, jobs, views
@@ -97,8 +98,12 @@ class Web:
         max_body: int,
         clock: Callable[[], datetime],
         public_url: str = "",
+        trusted_proxies: Sequence[IpNetwork] = (),
+        has_mail: bool = False,
     ) -> None:
         """Connect the parts; needs a running event loop."""
+        self._trusted_proxies = trusted_proxies
+        self._has_mail = has_mail
         self._vault = vault
         self._dialects = dialects
         self._database = database
@@ -266,6 +271,8 @@ class Web:
             vault=self._vault,
             dialects=self._dialects,
             public_url=self._public_url,
+            trusted_proxies=self._trusted_proxies,
+            has_mail=self._has_mail,
         )
         return build_framework(
             build_pages(self._vault, self._public_url),

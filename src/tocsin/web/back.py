@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.params import QueryParameter
 
+from tocsin.channels.guard import IpNetwork
 from tocsin.core.access import Caller
 from tocsin.core.dialect import Dialect
 from tocsin.core.model import (
@@ -47,6 +48,10 @@ class Back:
     vault: Vault
     dialects: Mapping[str, Dialect]
     public_url: str
+    #: Networks whose word on where a request comes from is believed.
+    trusted_proxies: Sequence[IpNetwork]
+    #: Whether there is a mail server.
+    has_mail: bool
 
     def changed(self) -> None:
         """See a change of configuration here at once, and let the worker look at what it means."""

@@ -14,8 +14,10 @@ from sqlalchemy.exc import DataError
 from tocsin.core.body import NotJson
 from tocsin.core.incident import Refused
 from tocsin.store.views import BadCursor
+from tocsin.work.accounts import WrongPassword
 from tocsin.work.configfile import BadFile, explained
 from tocsin.work.contacts import Mistaken
+from tocsin.work.hashing import Throttled
 from tocsin.work.refusals import Conflict, Forbidden, Invalid
 from tocsin.work.respond import NotFound
 
@@ -64,6 +66,8 @@ STATUS_OF: dict[type[Exception], int] = {
     BadFile: 400,
     BadCursor: 400,
     Mistaken: 400,
+    WrongPassword: 401,
+    Throttled: 429,
     NotJson: 400,
     SerializationException: 400,
     msgspec.DecodeError: 400,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from tocsin.store import calendars, inbox, jobs
+from tocsin.store import accounts, calendars, inbox, jobs, sessions
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 
@@ -34,7 +34,11 @@ class Sweeper:
         return total
 
     def _some(self, connection: Connection, now: datetime) -> int:
-        return inbox.sweep(connection, now - self._retention, now - inbox.KEYS_KEPT, _ROWS)
+        return (
+            inbox.sweep(connection, now - self._retention, now - inbox.KEYS_KEPT, _ROWS)
+            + sessions.sweep(connection, now, _ROWS)
+            + accounts.sweep(connection, now, _ROWS)
+        )
 
 
 def _take(connection: Connection, now: datetime) -> bool:

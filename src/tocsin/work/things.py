@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tocsin.store.db import Database
+from sqlalchemy import Connection
+
+from tocsin.store.db import Database, Joined
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
 from tocsin.work.collection import Collection
@@ -24,3 +26,12 @@ def collections(
     }
     dated = {path: Dated(ledger, database, plans) for path, ledger in LEDGERS.items()}
     return sections | dated
+
+
+def within(connection: Connection, vault: Vault) -> Mapping[str, Collection]:
+    """Return them as part of a transaction under way, to change several things or none.
+
+    What they have seen in it is not seen by others before it is committed, and never if it is not.
+    """
+    joined = Joined(connection)
+    return collections(joined, PlansCache(joined, vault), vault, public_url="")

@@ -16,12 +16,15 @@ from tocsin.store.vault import Vault
 from tocsin.web.pages import (
     connect,
     deliveries,
+    doors,
     incidents,
     integrations,
     live,
     login,
+    people,
     services,
     tuning,
+    welcome,
 )
 from tocsin.web.pages.form import provide_form
 from tocsin.web.pages.problems import page_problem
@@ -37,6 +40,9 @@ PAGES: Sequence[Any] = (
     *connect.PAGES,
     *tuning.PAGES,
     *deliveries.PAGES,
+    *doors.PAGES,
+    *welcome.PAGES,
+    *people.PAGES,
 )
 
 

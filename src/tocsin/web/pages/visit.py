@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -22,20 +23,28 @@ from litestar.utils.scope.state import ScopeState
 from tocsin.core.access import Action, Caller, may
 from tocsin.core.model import Actor
 from tocsin.core.plans import Plans, User
-from tocsin.core.session import NOTED_EVERY, Preferences, is_over
+from tocsin.core.session import LONGEST, NOTED_EVERY, Preferences, is_over, is_to_rotate
 from tocsin.store import sessions
 from tocsin.store.db import Database
 from tocsin.store.sessions import Session
+from tocsin.web.address import source_of
 from tocsin.web.auth import ACTION
 from tocsin.web.back import Back, back_of
 from tocsin.web.pages import look
 from tocsin.web.pages.form import Form
 from tocsin.web.problems import Denied, Wrong
+from tocsin.work.accounts import Entry, Guest
 
 Asking: TypeAlias = Request[Any, Any, State]
 
 #: What was just done, to be said on the next page.
 _SAID = "tocsin_said"
+
+#: How long a browser stays known to an account.
+_DEVICE_SECONDS = 365 * 86400
+
+#: Longer paths are none of ours.
+_LONGEST_PATH = 2000
 
 #: Pages smaller than this are not worth packing.
 _PACKED_FROM = 1000
@@ -59,6 +68,11 @@ def session_cookie(public_url: str) -> str:
     return "__Host-tocsin" if is_secure(public_url) else "tocsin"
 
 
+def device_cookie(public_url: str) -> str:
+    """Return the name of the cookie by which a browser is known to an account."""
+    return f"{session_cookie(public_url)}-device"
+
+
 def is_secure(public_url: str) -> bool:
     """Whether browsers come over TLS."""
     return public_url.startswith("https:")
@@ -67,11 +81,13 @@ def is_secure(public_url: str) -> bool:
 def find_visitor(database: Database, plans: Plans, key: str, now: datetime) -> Visitor | None:
     """Return who holds a session's key; None if it is over, or if they left."""
     with database.read() as connection:
-        session = sessions.find(connection, key)
+        session = sessions.find(connection, key, now)
         user = plans.users.get(session.user_id) if session else None
         if session is None or user is None or is_over(session.seen_at, session.expires_at, now):
             return None
         preferences = sessions.preferences_of(connection, user.id)
+    if session.has_open_old_key and not session.is_old:
+        database.run(lambda writing: sessions.end_old_key(writing, session.id, now))
     if now - session.seen_at >= NOTED_EVERY:
         database.run(lambda writing: sessions.touch(writing, session.id, now))
     return Visitor(session=session, user=user, preferences=preferences)
@@ -151,6 +167,11 @@ class Visit:
         """In which time zone they read."""
         return ZoneInfo(self.visitor.user.time_zone if self.visitor else "UTC")
 
+    @staticmethod
+    def zone_of(user: User) -> ZoneInfo:
+        """In which time zone somebody else is."""
+        return ZoneInfo(user.time_zone)
+
     @property
     def by(self) -> Actor:
         """Whom the timeline names."""
@@ -176,6 +197,23 @@ class Visit:
     def path(self) -> str:
         """The path, without what follows it."""
         return self.request.url.path
+
+    @property
+    def address(self) -> str:
+        """Where they ask from."""
+        client = self.request.client
+        forwarded = ", ".join(self.request.headers.getall("x-forwarded-for", []))
+        return source_of(client.host if client else "", forwarded, self.back.trusted_proxies)
+
+    @property
+    def guest(self) -> Guest:
+        """The browser, as one that asks to be let in."""
+        return Guest(
+            address=self.address,
+            browser=self.request.headers.get("user-agent", "")[:200],
+            device=self.request.cookies.get(device_cookie(self.back.public_url), ""),
+            session_id=self.visitor.session.id if self.visitor else None,
+        )
 
     @property
     def is_partial(self) -> bool:
@@ -209,38 +247,69 @@ class Visit:
         if takes_gzip and len(whole) >= _PACKED_FROM:
             whole = gzip.compress(whole, 5, mtime=0)
             headers["content-encoding"] = "gzip"
-        forget = [Cookie(key=_SAID, value="", max_age=0, path="/")] if said else []
+        cookies = [self._cookie(_SAID, "", 0)] if said else []
         return Response(
             whole,
             status_code=status,
             media_type="text/html; charset=utf-8",
             headers=headers,
-            cookies=forget,
+            cookies=[*cookies, *self._rotated()],
         )
 
-    def go(self, path: str, said: str = "", *, is_bad: bool = False) -> Response[bytes]:
+    def go(
+        self, path: str, said: str = "", *, is_bad: bool = False, cookies: Sequence[Cookie] = ()
+    ) -> Response[bytes]:
         """Send them to another page, which says what was done."""
-        cookies = []
         if said:
             text = quote(json.dumps([said[:500], is_bad]))
-            cookies = [
-                Cookie(
-                    key=_SAID,
-                    value=text,
-                    max_age=60,
-                    path="/",
-                    httponly=True,
-                    samesite="lax",
-                    secure=is_secure(self.back.public_url),
-                )
-            ]
+            cookies = [*cookies, self._cookie(_SAID, text, 60)]
         return Response(
             b"",
             status_code=303,
             media_type=MediaType.TEXT,
             headers={"location": path},
-            cookies=cookies,
+            cookies=list(cookies),
         )
+
+    def let_in(self, entry: Entry, path: str, said: str = "") -> Response[bytes]:
+        """Send a browser on that was let in."""
+        url = self.back.public_url
+        kept = [
+            self._cookie(session_cookie(url), entry.key, int(LONGEST.total_seconds())),
+            self._cookie(device_cookie(url), entry.device, _DEVICE_SECONDS),
+        ]
+        return self.go(path, said, cookies=kept)
+
+    def let_out(self, path: str, said: str = "") -> Response[bytes]:
+        """Send a browser on that was let out."""
+        name = session_cookie(self.back.public_url)
+        return self.go(path, said, cookies=[self._cookie(name, "", 0)])
+
+    def _cookie(self, name: str, value: str, seconds: int) -> Cookie:
+        return Cookie(
+            key=name,
+            value=value,
+            max_age=seconds,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=is_secure(self.back.public_url),
+        )
+
+    def _rotated(self) -> list[Cookie]:
+        """Give the browser a new key now and then; whole pages carry it, for those arrive."""
+        name = session_cookie(self.back.public_url)
+        key = self.request.cookies.get(name)
+        session = self.visitor.session if self.visitor else None
+        if session is None or key is None or self.is_partial:
+            return []
+        if not is_to_rotate(session.rotated_at, self.now, is_old=session.is_old):
+            return []
+        new = self.back.desk.database.run(
+            lambda connection: sessions.rotate(connection, session, key, self.now)
+        )
+        left = int((session.expires_at - self.now).total_seconds())
+        return [self._cookie(name, new, left)] if new else []
 
     def _said(self) -> tuple[str, bool] | None:
         try:
@@ -255,11 +324,12 @@ def here(path: str | None, otherwise: str = "/") -> str:
 
     Browsers read backslashes as slashes and skip control characters: such paths are not taken.
     """
-    if not path or not path.startswith("/") or path.startswith("//"):
+    if not path or not path.startswith("/") or path.startswith("//") or len(path) > _LONGEST_PATH:
         return otherwise
-    if "\\" in path or any(ord(letter) < 33 for letter in path):
+    if "\\" in path or any(ord(letter) < 33 or ord(letter) == 127 for letter in path):
         return otherwise
-    return path
+    # Letters that no header may hold.
+    return quote(path, safe="!#$%&'()*+,-./:;=?@_~")
 
 
 def provide_visit(request: Asking, form: NamedDependency[Form]) -> Visit:

@@ -4,6 +4,7 @@
 import { keepLink } from "./connect.js";
 import { live } from "./live.js";
 import { keepTimes } from "./times.js";
+import { guessZone } from "./zone.js";
 
 /** Copy the text of an element, and say so on the button. */
 async function copy(button) {
@@ -39,3 +40,4 @@ document.addEventListener("submit", (event) => {
 keepLink();
 keepTimes();
 live();
+guessZone();

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_buckets")),
     )
+    op.create_index("ix_buckets_at", "buckets", ["at"], unique=False)
     op.create_table(
         "passwords",
         sa.Column("user_id", sa.String(length=40), nullable=False),
@@ -51,15 +52,19 @@ def upgrade() -> None:
     )
     op.create_table(
         "one_time_links",
+        sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("key_hash", sa.String(length=64), nullable=False),
+        sa.Column("key_encrypted", sa.Text(), nullable=True),
         sa.Column("kind", sa.String(length=20), nullable=False),
         sa.Column("user_id", sa.String(length=40), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("expires_at", Instant(), nullable=False),
         sa.Column("used_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_one_time_links_user_id")),
-        sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_one_time_links")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_one_time_links")),
+        sa.UniqueConstraint("key_hash", name=op.f("uq_one_time_links_key_hash")),
     )
+    op.create_index("ix_one_time_links_expires_at", "one_time_links", ["expires_at"], unique=False)
     op.create_index("ix_one_time_links_user_id", "one_time_links", ["user_id"], unique=False)
     op.create_table(
         "sessions",
@@ -71,11 +76,15 @@ def upgrade() -> None:
         sa.Column("expires_at", Instant(), nullable=False),
         sa.Column("browser", sa.String(length=200), nullable=False),
         sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("rotated_at", Instant(), nullable=False),
+        sa.Column("old_key_hash", sa.String(length=64), nullable=True),
+        sa.Column("old_key_until", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
         sa.UniqueConstraint("key_hash", name=op.f("uq_sessions_key_hash")),
     )
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
+    op.create_index("ix_sessions_old_key_hash", "sessions", ["old_key_hash"], unique=False)
     op.create_index("ix_sessions_user_id", "sessions", ["user_id"], unique=False)
     op.add_column("installation", sa.Column("skipped_steps", Document(), nullable=True))
     has_incident = sa.text("incident_id IS NOT NULL")
