@@ -13,13 +13,20 @@ from litestar.middleware import DefineMiddleware
 from litestar.middleware.csrf import CSRFMiddleware
 
 from tocsin.store.vault import Vault
-from tocsin.web.pages import incidents, live, login
+from tocsin.web.pages import incident, incidents, live, login, magic, notifications
 from tocsin.web.pages.form import provide_form
 from tocsin.web.pages.problems import page_problem
 from tocsin.web.pages.visit import guard, is_secure, provide_visit
 
 #: Every page there is, room by room.
-PAGES: Sequence[Any] = (*login.PAGES, *incidents.PAGES, *live.PAGES)
+PAGES: Sequence[Any] = (
+    *login.PAGES,
+    *incidents.PAGES,
+    *incident.PAGES,
+    *live.PAGES,
+    *magic.PAGES,
+    *notifications.PAGES,
+)
 
 
 def build_pages(vault: Vault, public_url: str) -> Router:
