@@ -87,7 +87,7 @@ def _shown(
         policies=policies,
         priorities=[one.value for one in Priority],
         spans=SPANS,
-        here=f"/incidents/{view.number}",
+        address=f"/incidents/{view.number}",
         wrong=wrong,
         doing=doing,
         typed=visit.form,

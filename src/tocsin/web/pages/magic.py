@@ -40,7 +40,7 @@ def show_answer(visit: Visiting, token: FromPath[str]) -> Response[bytes]:
         shown = _answers(visit).show(token, visit.now)
     except (Altered, Expired) as error:
         return _no_good(visit, error)
-    return visit.page("magic.html", one=shown.incident, shown=shown, here=visit.path)
+    return visit.page("magic.html", one=shown.incident, shown=shown, address=visit.path)
 
 
 @post("/a/{token:str}", opt={"action": None}, sync_to_thread=True)

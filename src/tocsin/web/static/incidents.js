@@ -63,5 +63,10 @@ document.addEventListener("changed", (event) => {
   setTimeout(again, 2000);
 }, true);
 
-document.addEventListener("htmx:after:swap", count);
+document.addEventListener("htmx:after:swap", (event) => {
+  count();
+  // What was sent is on the timeline now; whatever else was typed stays.
+  const note = document.getElementById("note-text");
+  if (note && event.detail?.ctx?.sourceElement?.contains?.(note)) note.value = note.defaultValue;
+});
 count();
