@@ -10,6 +10,9 @@ from tocsin.store.casefile import MOST_OCCURRENCES, CaseFile
 
 _BARS = 24
 
+#: Fewer would not look like bars: what is missing is the time before.
+_FEWEST = 12
+
 #: Lengths that people can read; the first that leaves few enough bars is taken.
 _STEPS = tuple(
     timedelta(minutes=minutes)
@@ -51,13 +54,15 @@ def bars_of(case: CaseFile, now: datetime) -> Chart | None:
     seconds = step.total_seconds()
     first = int(begin.timestamp() // seconds)
     found = Counter(int(at.timestamp() // seconds) - first for at in case.seen_at)
-    places = range(int(max(end, case.seen_at[0]).timestamp() // seconds) - first + 1)
+    last = int(max(end, case.seen_at[0]).timestamp() // seconds) - first
+    before = max(0, _FEWEST - last - 1)
+    places = range(-before, last + 1)
     most = max(found.values())
     bars = tuple(
         Bar(
             begins_at=datetime.fromtimestamp((first + place) * seconds, begin.tzinfo),
             count=found[place],
-            place=place,
+            place=place + before,
             height=-(-100 * found[place] // most),
         )
         for place in places

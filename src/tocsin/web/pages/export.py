@@ -37,7 +37,7 @@ def _lines(case: CaseFile, visit: Visit) -> Iterator[str]:
     test = "\\[test\\] " if one.is_test else ""
     yield f"# {test}Incident {one.number}: {escaped(one.title)}"
     yield ""
-    facts = [
+    facts: list[tuple[str, str]] = [
         ("Status", one.status),
         ("Severity", one.severity),
         ("Priority", one.priority or ""),
@@ -49,7 +49,7 @@ def _lines(case: CaseFile, visit: Visit) -> Iterator[str]:
         ("Acknowledged", _at(one.acknowledged_at)),
         ("Resolved", _at(one.resolved_at)),
         ("Seen", f"{one.occurrence_count} times"),
-        *facts_of(case),
+        *((name, fact if isinstance(fact, str) else _at(fact)) for name, fact in facts_of(case)),
     ]
     yield from (f"- **{escaped(name)}**: {escaped(text)}" for name, text in facts if text)
     yield f"- **Page**: <{visit.back.public_url.rstrip('/')}/incidents/{one.number}>"

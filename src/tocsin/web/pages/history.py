@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin.core.dialect import instant
 from tocsin.core.model import TimelineKind
 from tocsin.store.casefile import CaseFile
 from tocsin.store.views import EntryView
@@ -128,11 +129,21 @@ _FACTS = (
 )
 
 
-def facts_of(case: CaseFile) -> list[tuple[str, str]]:
+#: Details that are instants.
+_INSTANTS = frozenset({"first_seen", "last_seen"})
+
+
+def facts_of(case: CaseFile) -> list[tuple[str, str | datetime]]:
     """Return what the source says of an incident, by its first alert; names people can read."""
     if not case.alerts:
         return []
     details = dict(case.alerts[0].details)
-    known = [(label, details.pop(name)) for name, label in _FACTS if details.get(name)]
-    others = [(name.replace("_", " ").capitalize(), text) for name, text in details.items() if text]
+    known: list[tuple[str, str | datetime]] = []
+    for name, label in _FACTS:
+        if text := details.pop(name, ""):
+            at = instant(text) if name in _INSTANTS else None
+            known.append((label, at or text))
+    others: list[tuple[str, str | datetime]] = [
+        (name.replace("_", " ").capitalize(), text) for name, text in details.items() if text
+    ]
     return [*known, *others]

@@ -64,9 +64,11 @@ document.addEventListener("changed", (event) => {
 }, true);
 
 document.addEventListener("htmx:after:swap", (event) => {
+  const source = event.detail?.ctx?.sourceElement;
+  if (source?.id === "bulk") for (const box of boxes()) box.checked = false;
   count();
   // What was sent is on the timeline now; whatever else was typed stays.
   const note = document.getElementById("note-text");
-  if (note && event.detail?.ctx?.sourceElement?.contains?.(note)) note.value = note.defaultValue;
+  if (note && source?.contains?.(note)) note.value = note.defaultValue;
 });
 count();

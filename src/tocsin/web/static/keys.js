@@ -35,14 +35,18 @@ function help() {
     title.id = "keys-title";
     dialog.setAttribute("aria-labelledby", title.id);
     box.append(title);
+    const groups = make("div");
+    groups.className = "groups";
     for (const [name, rows] of GROUPS) {
+      const group = make("section");
       const list = make("dl");
       for (const [key, what] of rows) {
         const term = make("dt");
         term.append(make("kbd", key));
         list.append(term, make("dd", what));
       }
-      box.append(make("h3", name), list);
+      group.append(make("h3", name), list);
+      groups.append(group);
     }
     const off = make("p", "They can be switched off on ");
     off.className = "hint";
@@ -51,7 +55,7 @@ function help() {
     off.append(link, ".");
     const close = make("button", "Close");
     close.addEventListener("click", () => dialog.close());
-    box.append(off, close);
+    box.append(groups, off, close);
     dialog.append(box);
     document.body.append(dialog);
   }
