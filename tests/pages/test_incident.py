@@ -45,7 +45,8 @@ def part(browser: Browser, heading: str) -> str:
     """Return what is below a heading, as words."""
     found = re.search(rf'aria-labelledby="{heading}">(.*?)</section>', browser.text, re.DOTALL)
     assert found, heading
-    return " ".join(re.sub(r"<[^>]*>", " ", found[1]).split())
+    words = " ".join(re.sub(r"<[^>]*>", " ", found[1]).split())
+    return re.sub(r" ([.,;:])", r"\1", words)
 
 
 # -- the four answers
@@ -106,7 +107,7 @@ def test_maintenance_says_until_when_nobody_is_paged(paged: World):
     paged.api("POST", "/maintenance-windows", window)
     paged.sentry("issue.created", 2)
     ann = opened(paged, number=2)
-    assert "Maintenance ends in 2 h ; nobody is paged before" in part(ann, "then")
+    assert "Maintenance ends in 2 h and nobody is paged before" in part(ann, "then")
     assert "in maintenance" in ann.words
     paged.forget()
 
@@ -280,12 +281,21 @@ def test_earlier_incidents_of_the_same_alert_are_listed(paged: World):
     assert re.findall(r"#(\d+)", before) == [str(number) for number in range(12, 2, -1)]
 
 
-def test_a_test_incident_is_marked(world: World):
-    world.api("POST", "/incidents", {"service": "checkout", "title": "by hand"})
-    world.sentry("event_alert.triggered", 7, tags={"sample_event": "yes"})
+def test_a_test_of_sentry_is_marked(world: World):
+    world.post(
+        "/in/routing-key-of-the-world",
+        '{"action":"triggered","data":{"event":{"event_id":"a","issue_id":"7","title":"Sample",'
+        '"tags":[["sample_event","yes"]]}}}',
+        sentry_hook_resource="event_alert",
+    )
     world.forget()
-    hand = opened(world, number=1)
-    assert "opened by hand" in hand.words
+    assert 'is-info">test</span>' in opened(world).text
+
+
+def test_one_that_was_opened_by_hand_says_so(world: World):
+    world.api("POST", "/incidents", {"service": "checkout", "title": "by hand"})
+    world.forget()
+    assert "opened by hand" in opened(world).words
 
 
 def test_the_export_is_text_whatever_the_title_is(paged: World):

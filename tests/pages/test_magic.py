@@ -10,7 +10,16 @@ import pytest
 
 from tests.browsing import Browser, signed_in
 from tests.world import BASE, World
+from tocsin.core.model import Incident
+from tocsin.store import incidents
 from tocsin.work.answer import answer_url
+
+
+def incident_of(world: World) -> Incident:
+    """Return incident 1 as the rules see it."""
+    id_ = world.incident().id
+    with world.database.read() as connection:
+        return incidents.load(connection, [id_])[id_]
 
 
 @pytest.fixture
@@ -26,7 +35,7 @@ def link(world: World) -> str:
 def test_opening_it_any_number_of_times_acknowledges_nothing(world: World, link: str):
     before = world.kinds()
     for method in ("GET", "HEAD"):
-        for _ in range(500):
+        for _ in range(50):
             assert world.raw(method, link).status_code == 200
     assert world.raw("PUT", link).status_code in (404, 405)
     assert (world.incident().status, world.kinds()) == ("triggered", before)
@@ -84,6 +93,7 @@ def test_after_five_minutes_it_stays(world: World, link: str):
     world.forward(minutes=5)
     anybody.get(link)
     assert "Undo" not in anybody.words
+    anybody.get("/login")
     anybody.post(link, {"do": "undo"})
     assert "only an acknowledgement of your own can be taken back" in anybody.words
     assert world.incident().status == "acknowledged"
@@ -97,6 +107,7 @@ def test_what_somebody_else_acknowledged_cannot_be_taken_back(world: World, link
     anybody = Browser(world)
     anybody.get(link)
     assert "Undo" not in anybody.words
+    anybody.get("/login")
     anybody.post(link, {"do": "undo"})
     assert world.incident().acknowledged_by == "bob@example.com"
 
@@ -124,6 +135,7 @@ def test_an_old_link_says_so(world: World, link: str):
     assert anybody.get(link).status_code == 410
     assert "This link is older than 24 hours: sign in to see the incident." in anybody.words
     assert 'href="/login"' in anybody.text
+    anybody.get("/login")
     assert anybody.post(link, {"do": "acknowledge"}).status_code == 410
     assert world.incident().status == "triggered"
 
@@ -149,10 +161,8 @@ def test_an_altered_link_is_good_for_nothing(world: World, link: str):
 
 
 def test_the_link_of_somebody_who_left_is_good_for_nothing(world: World, link: str):
-    world.api("DELETE", "/users/ann@example.com") if False else None
-    world.plans.refresh()
-    text = answer_url(world.vault, "", _incident(world), "usr_gone00000000", world.now)
-    assert Browser(world).get(text).status_code == 404
+    left = answer_url(world.vault, "", incident_of(world), "usr_gone00000000", world.now)
+    assert Browser(world).get(left).status_code == 404
     assert world.incident().status == "triggered"
 
 
@@ -170,11 +180,3 @@ def test_it_works_for_who_is_signed_in(world: World, link: str):
 def test_it_is_good_for_a_day(world: World, link: str):
     world.now += timedelta(hours=23)
     assert world.raw("GET", link).status_code == 200
-
-
-def _incident(world: World):  # type: ignore[no-untyped-def]
-    from tocsin.store import incidents
-
-    with world.database.read() as connection:
-        id_ = world.incident().id
-        return incidents.load(connection, [id_])[id_]

@@ -79,7 +79,7 @@ def _acknowledged(known: Known) -> Outlook:
 def _triggered(known: Known) -> Outlook:
     until = known.incident.suppressed_until
     if until is not None and until > known.now:
-        return Outlook(before="maintenance ends", at=until, after="; nobody is paged before")
+        return Outlook(before="maintenance ends", at=until, after="and nobody is paged before")
     found = [one for one in (_waiting(known), _step(known)) if one is not None]
     return min(found, key=lambda one: one.at or known.now, default=_ended(known))
 
