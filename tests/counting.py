@@ -10,8 +10,9 @@ from sqlalchemy import event
 
 from tocsin.store.db import Database
 
-#: What begins and ends a transaction is no statement.
-_FRAME = ("BEGIN", "COMMIT", "ROLLBACK", "SET", "PRAGMA")
+#: What begins and ends a transaction is no statement; the cache of the configuration looks by the
+#: clock, not by what is asked.
+_FRAME = ("BEGIN", "COMMIT", "ROLLBACK", "SET", "PRAGMA", "SELECT installation.revision")
 
 
 @contextlib.contextmanager
