@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from tocsin.core import effects as fx
@@ -143,6 +143,35 @@ def wake(incident: Incident) -> tuple[fx.Effect, ...]:
     # Who let an acknowledgement time out hears of it, besides who is on call now.
     also = incident.acknowledged_by_id if kind is TimelineKind.ACKNOWLEDGE_TIMEOUT else None
     return (fx.Wake(text=text, kind=kind), fx.Restart(also=(also,) if also else ()))
+
+
+#: How long an acknowledgement by link can be taken back by whoever gave it.
+UNDO_FOR = timedelta(minutes=5)
+
+
+def can_undo(incident: Incident, user_id: str, now: datetime) -> bool:
+    """Whether a person may take back that they acknowledged."""
+    return (
+        incident.status is IncidentStatus.ACKNOWLEDGED
+        and incident.acknowledged_by_id == user_id
+        and incident.acknowledged_at is not None
+        and now - incident.acknowledged_at < UNDO_FOR
+    )
+
+
+def undo(incident: Incident, by: Actor, now: datetime) -> tuple[fx.Effect, ...]:
+    """Take an acknowledgement back: triggered again, from step one, as if it had timed out.
+
+    Raises Refused where it was somebody else's, is too long ago, or is no more.
+    """
+    if by.user_id is None or not can_undo(incident, by.user_id, now):
+        minutes = int(UNDO_FOR.total_seconds() / 60)
+        raise Refused(
+            f"there is nothing to undo: only an acknowledgement of your own can be taken back,"
+            f" within {minutes} minutes"
+        )
+    woke = fx.Wake(text="acknowledgement undone", by=by, kind=TimelineKind.WOKE)
+    return (woke, fx.WakeAt(at=None), fx.Restart())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

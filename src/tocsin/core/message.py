@@ -31,9 +31,17 @@ _MARK = {
 
 
 def words(
-    type_: MessageType, incident: Incident, service: str, reason: str, acknowledge_url: str
+    type_: MessageType,
+    incident: Incident,
+    service: str,
+    reason: str,
+    url: str,
+    answer_url: str | None = None,
 ) -> Words:
-    """Write what a person needs at three in the morning: what, how bad, why me, where to tap."""
+    """Write what a person needs at three in the morning: what, how bad, why me, where to tap.
+
+    ``answer_url`` acknowledges without signing in.
+    """
     mark = "[test] " if incident.is_test else ""
     head = f"[#{incident.number} {incident.severity}] {mark}{_MARK[type_]}{incident.title}"
     lines = [
@@ -47,8 +55,9 @@ def words(
         f"Seen       {incident.occurrence_count} times" if incident.occurrence_count > 1 else "",
         f"Why you    {reason}",
         "",
-        f"Acknowledge or resolve:  {acknowledge_url}",
-        f"At the source:           {incident.link}" if incident.link else "",
+        f"Acknowledge:  {answer_url}" if answer_url else "",
+        f"Incident:     {url}",
+        f"Source:       {incident.link}" if incident.link else "",
     ]
     kept = [line for at, line in enumerate(lines) if line or at in (1, 9)]
     return Words(head, "\n".join(kept) + "\n")

@@ -285,12 +285,7 @@ def incident_page(
         )
         query = query.where(incidents.c.id.in_(mine))
     if wanted.q:
-        query = query.where(
-            or_(
-                incidents.c.title.icontains(wanted.q, autoescape=True),
-                incidents.c.dedup_key == wanted.q,
-            )
-        )
+        query = query.where(_sought(wanted.q))
     if wanted.cursor:
         before = int(decode_cursor(wanted.cursor, NUMBER))
         query = query.where(incidents.c.number < before)
@@ -300,6 +295,21 @@ def incident_page(
     views = incident_views(connection, plans, [incident_of(row) for row in shown])
     more = len(rows) > wanted.limit
     return Page(tuple(views), encode_cursor(shown[-1]["number"]) if more else None)
+
+
+#: ``#12``: an incident's number.
+_HASH_NUMBER = re.compile(rf"#([0-9]{{1,{MAX_DIGITS}}})")
+
+
+def _sought(text: str) -> ColumnElement[bool]:
+    """Match a number (``12``, ``#12``), a dedup key, or part of a title."""
+    columns = incidents.c
+    if named := _HASH_NUMBER.fullmatch(text):
+        return columns.number == int(named[1])
+    ways = [columns.title.icontains(text, autoescape=True), columns.dedup_key == text]
+    if NUMBER.fullmatch(text):
+        ways.append(columns.number == int(text))
+    return or_(*ways)
 
 
 def incident_views(
@@ -364,8 +374,8 @@ def incident_detail(connection: Connection, plans: Plans, id_: str) -> IncidentD
     )
     return IncidentDetail(
         **msgspec.structs.asdict(view),
-        alerts=tuple(_struct(AlertView, row) for row in connection.execute(linked).mappings()),
-        timeline=tuple(_struct(EntryView, row) for row in connection.execute(entries).mappings()),
+        alerts=tuple(struct_of(AlertView, row) for row in connection.execute(linked).mappings()),
+        timeline=tuple(struct_of(EntryView, row) for row in connection.execute(entries).mappings()),
         notifications=tuple(
             notification_views(connection, plans, list(connection.execute(sent).mappings()))
         ),
@@ -433,7 +443,7 @@ def _incident_view(
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def _struct(kind: type[S], row: RowMapping) -> S:
+def struct_of(kind: type[S], row: RowMapping) -> S:
     """Fill a struct whose fields are columns."""
     return kind(**{name: row[name] for name in kind.__struct_fields__})
 
@@ -446,8 +456,26 @@ def notification_page(
 ) -> Page[NotificationView]:
     """List notifications, the newest first."""
     query = _narrowed(select(notifications), notifications.c, wanted)
+    if wanted.q:
+        columns = notifications.c
+        ways = [columns.reason.icontains(wanted.q, autoescape=True), columns.id == wanted.q]
+        number = wanted.q.removeprefix("#")
+        if NUMBER.fullmatch(number):
+            named = select(incidents.c.id).where(incidents.c.number == int(number))
+            ways.append(columns.incident_id.in_(named))
+        query = query.where(or_(*ways))
     rows, more = _page_of(connection, query, notifications.c.id, wanted)
     return Page(tuple(notification_views(connection, plans, rows)), more)
+
+
+def incidents_of(
+    connection: Connection, shown: Iterable[NotificationView]
+) -> dict[str, tuple[int, str]]:
+    """Return number and title of the incidents that notifications are about, by id."""
+    ids = sorted({one.incident_id for one in shown if one.incident_id})
+    columns = incidents.c
+    query = select(columns.id, columns.number, columns.title).where(columns.id.in_(ids))
+    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
 
 def notification_views(
@@ -461,7 +489,7 @@ def notification_views(
         .order_by(attempts.c.number)
     )
     for row in connection.execute(query).mappings():
-        tries[row["notification_id"]].append(_struct(AttemptView, row))
+        tries[row["notification_id"]].append(struct_of(AttemptView, row))
     methods = {
         method.id: method.name for user in plans.users.values() for method in user.contact_methods
     }

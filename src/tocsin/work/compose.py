@@ -44,11 +44,12 @@ def page_message(
     base: str,
     code: int | None,
     now: datetime,
+    answer_url: str,
 ) -> Message:
     """Write what a page says, or that an incident was acknowledged or resolved.
 
     ``about`` begins with the incident of the notification, which ``view`` shows; ``code`` is the
-    number to answer with.
+    number to answer with, ``answer_url`` where one acknowledges without signing in.
     """
     incident, count = about[0], len(about)
     if count > 1:
@@ -59,8 +60,10 @@ def page_message(
             "incidents": [{"number": i.number, "title": i.title} for i in about[:NAMED]]
         }
     else:
-        url = f"{base}/incidents/{incident.number}"
-        said = words(one.type, incident, service, one.reason, url)
+        page = f"{base}/incidents/{incident.number}"
+        asks = one.type is MessageType.PAGE
+        url = answer_url if asks else page
+        said = words(one.type, incident, service, one.reason, page, url if asks else None)
         more = {}
     if code is not None:
         said = answerable(said, code, count)

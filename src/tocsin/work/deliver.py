@@ -33,6 +33,7 @@ from tocsin.store.jobs import Job, Kind
 from tocsin.store.notifications import Finished, Notification
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
+from tocsin.work.answer import answer_url
 from tocsin.work.compose import Notice, is_notice, notice_message, page_message
 from tocsin.work.dispatch import Dispatched, Dispatcher, Outgoing, keep
 from tocsin.work.unreached import go_on
@@ -185,6 +186,7 @@ class Outbox:
             self._public_url,
             code,
             now,
+            answer_url(self._vault, self._public_url, incident, user.id, now),
         )
         return Sending(
             job=going.job,

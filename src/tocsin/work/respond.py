@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,7 +27,7 @@ from tocsin.core.plans import (
 )
 from tocsin.core.text import clean
 from tocsin.core.triage import begin, unmerge
-from tocsin.store import views
+from tocsin.store import casefile, views
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache
@@ -42,6 +42,17 @@ class NotFound(LookupError):
 
 #: Given an incident as it is, what shall happen to it.
 Decide = Callable[[Incident, Plans, datetime], Sequence[fx.Effect]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """What became of an action on many incidents, by number."""
+
+    done: tuple[int, ...]
+    #: Those it changed nothing of: it was so already.
+    unchanged: tuple[int, ...]
+    #: One sentence for each that refused.
+    refused: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,31 @@ class Desk:
             book.apply(decide(_loaded(book, id_), plans, now), incident_id=id_)
             book.save()
             return id_
+
+        return self.database.run(work)
+
+    def act_on(self, numbers: Iterable[int], decide: Decide, now: datetime) -> Acted:
+        """Do the same to many incidents, each for itself, in one transaction."""
+        wanted = sorted(set(numbers))
+
+        def work(connection: Connection) -> Acted:
+            plans = self.plans.current(connection)
+            found = casefile.ids_of(connection, wanted)
+            book = Casebook(connection, plans, now)
+            book.load_incidents(found.values())
+            done: list[int] = []
+            unchanged: list[int] = []
+            refused = [f"there is no incident {one}" for one in wanted if one not in found]
+            for number, id_ in sorted(found.items()):
+                try:
+                    effects = decide(_loaded(book, id_), plans, now)
+                except rules.Refused as error:
+                    refused.append(str(error))
+                    continue
+                book.apply(effects, incident_id=id_)
+                (done if effects else unchanged).append(number)
+            book.save()
+            return Acted(done=tuple(done), unchanged=tuple(unchanged), refused=tuple(refused))
 
         return self.database.run(work)
 

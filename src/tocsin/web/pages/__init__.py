@@ -17,10 +17,13 @@ from tocsin.web.pages import (
     connect,
     deliveries,
     doors,
+    incident,
     incidents,
     integrations,
     live,
     login,
+    magic,
+    notifications,
     people,
     services,
     tuning,
@@ -43,6 +46,9 @@ PAGES: Sequence[Any] = (
     *doors.PAGES,
     *welcome.PAGES,
     *people.PAGES,
+    *incident.PAGES,
+    *magic.PAGES,
+    *notifications.PAGES,
 )
 
 

@@ -1,6 +1,8 @@
 // What a page does by itself: copy, keep times current, ask before what cannot be undone. Every page
 // reads and acts without any of it.
 
+import "./incidents.js";
+import "./keys.js";
 import { keepLink } from "./connect.js";
 import { live } from "./live.js";
 import { keepTimes } from "./times.js";
