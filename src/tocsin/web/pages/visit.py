@@ -154,7 +154,12 @@ class Visit:
     @property
     def by(self) -> Actor:
         """Whom the timeline names."""
-        return Actor(name=self.user.email, user_id=self.user.id)
+        return Actor(name=self.user.email, user_id=self.user.id, address=self.address)
+
+    @property
+    def address(self) -> str:
+        """Where they ask from."""
+        return self.request.client.host if self.request.client else ""
 
     @property
     def caller(self) -> Caller:
