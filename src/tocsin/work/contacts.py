@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+import msgspec
 from sqlalchemy import Connection
 
 from tocsin.channels.base import REGISTRY, ChannelKind
@@ -30,8 +31,11 @@ from tocsin.store.audit import Change
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
+from tocsin.store.views import NotificationView, messages_to
+from tocsin.work.configure import details
 from tocsin.work.page import check_tests
 from tocsin.work.respond import NotFound
+from tocsin.work.schedulefile import HoursTable, hours_document, known_zone
 
 T = TypeVar("T")
 
@@ -40,6 +44,9 @@ _MOST_METHODS = 20
 _MOST_RULES = 50
 _NAME_LENGTH = 200
 _ADDRESS_LENGTH = 2000
+
+#: Messages of one contact method that are shown.
+_LATEST = 5
 
 
 class Mistaken(ValueError):
@@ -72,6 +79,23 @@ class NewRule:
     urgency: Urgency
     after: timedelta
     contact_method: str
+
+
+class Profile(msgspec.Struct, kw_only=True):
+    """What a person says of themselves; quiet hours as times of day, both or neither."""
+
+    name: str
+    time_zone: str
+    quiet_from: str = ""
+    quiet_to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingCode:
+    """A code that waits to be typed."""
+
+    expires_at: datetime
+    tries_left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +244,52 @@ class Contacts:
 
         self._change(user_id, work, now)
 
+    def prefer(self, user_id: str, id_: str, now: datetime) -> None:
+        """Let one contact method come before the one it came after."""
+
+        def work(connection: Connection, user: User) -> tuple[None, Change]:
+            method = _own(user, id_)
+            ids = [one.id for one in user.contact_methods]
+            at = ids.index(id_)
+            ids.insert(max(at - 1, 0), ids.pop(at))
+            contacts.set_order(connection, ids)
+            return None, _told("changed", method.name, user, "moved up")
+
+        self._change(user_id, work, now)
+
+    def set_profile(self, user_id: str, new: Profile, now: datetime) -> None:
+        """Let a person be called so, and live on such a clock. Raises Mistaken."""
+        hours = _checked_profile(new)
+
+        def work(connection: Connection, user: User) -> tuple[None, Change]:
+            old = profile_of(user)
+            values = {
+                "name": new.name,
+                "time_zone": new.time_zone,
+                "quiet_hours": hours_document(hours) if hours else None,
+            }
+            contacts.set_profile(connection, user.id, values)
+            told = "; ".join(details(old, new))
+            return None, Change(kind="user.changed", subject=user.email, detail=told)
+
+        self._change(user_id, work, now)
+
+    def waiting_code(self, user_id: str, id_: str, now: datetime) -> WaitingCode | None:
+        """Return what is known of the code that waits to be typed; None if none is good."""
+        with self.database.read() as connection:
+            _own(self._user(connection, user_id), id_)
+            found = contacts.codes(connection, self.vault, [id_]).get(id_)
+        if found is None or found.expires_at <= now or found.wrong_count >= limits.TRIES:
+            return None
+        return WaitingCode(expires_at=found.expires_at, tries_left=limits.TRIES - found.wrong_count)
+
+    def messages(self, user_id: str, id_: str) -> list[NotificationView]:
+        """Return what was last sent to a contact method."""
+        with self.database.read() as connection:
+            plans = self.plans.current(connection)
+            _own(self._user(connection, user_id), id_)
+            return messages_to(connection, plans, id_, _LATEST)
+
     def user(self, user_id: str) -> User:
         """Return a person as they are set up now. Raises NotFound."""
         with self.database.read() as connection:
@@ -275,6 +345,30 @@ def _checked(new: NewMethod) -> ChannelKind:
     if wrong:
         raise Mistaken(wrong)
     return kind
+
+
+def profile_of(user: User) -> Profile:
+    """Return what a person says of themselves."""
+    hours = user.quiet_hours
+    return Profile(
+        name=user.name,
+        time_zone=user.time_zone,
+        quiet_from=f"{hours.begins:%H:%M}" if hours else "",
+        quiet_to=f"{hours.ends:%H:%M}" if hours else "",
+    )
+
+
+def _checked_profile(new: Profile) -> HoursTable | None:
+    """Return the quiet hours of a profile that can be. Raises Mistaken."""
+    if not new.name.strip() or clean(new.name, _NAME_LENGTH) != new.name:
+        raise Mistaken(f"a name has 1 to {_NAME_LENGTH} characters")
+    try:
+        known_zone(new.time_zone)
+        if not new.quiet_from and not new.quiet_to:
+            return None
+        return HoursTable(from_=new.quiet_from, to=new.quiet_to)
+    except ValueError as error:
+        raise Mistaken(str(error)) from None
 
 
 def _own(user: User, id_: str) -> ContactMethod:
