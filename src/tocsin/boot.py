@@ -175,6 +175,8 @@ async def serve(
                 max_body=settings.max_body,
                 clock=now,
                 public_url=settings.public_url,
+                data_dir=settings.data_dir,
+                has_smtp=settings.smtp_url is not None,
             )
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,9 +15,6 @@ from tocsin.store.views import NUMBER, Page, decode_cursor, encode_cursor
 
 #: As long as the columns are.
 _SUBJECT, _DETAIL = 320, 2000
-
-#: Rows of one statement when all are read.
-_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +117,3 @@ def page(
 def kinds(connection: Connection) -> list[str]:
     """Return every kind there is."""
     return list(connection.scalars(select(audit.c.kind).distinct().order_by(audit.c.kind)))
-
-
-def read_all(connection: Connection, wanted: Wanted) -> Iterator[Entry]:
-    """Yield every row that is wanted, the newest first, some at a time."""
-    cursor: str | None = None
-    while True:
-        part = page(connection, wanted, _BATCH, cursor)
-        yield from part.items
-        cursor = part.next
-        if cursor is None:
-            return

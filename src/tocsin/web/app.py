@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -97,8 +98,12 @@ class Web:
         max_body: int,
         clock: Callable[[], datetime],
         public_url: str = "",
+        data_dir: Path = Path(),
+        has_smtp: bool = True,
     ) -> None:
         """Connect the parts; needs a running event loop."""
+        self._data_dir = data_dir
+        self._has_smtp = has_smtp
         self._vault = vault
         self._dialects = dialects
         self._database = database
@@ -266,6 +271,8 @@ class Web:
             vault=self._vault,
             dialects=self._dialects,
             public_url=self._public_url,
+            data_dir=self._data_dir,
+            has_smtp=self._has_smtp,
         )
         return build_framework(
             State(
@@ -278,6 +285,10 @@ class Web:
                 }
             ),
         )
+
+    def ticked_at(self) -> datetime | None:
+        """Return when the worker of this process last looked for work; None if there is none."""
+        return self._hints.ticked_at() if self._hints is not None else None
 
     def readiness(self) -> dict[str, str]:
         """Return what is not well, by name; empty when ready."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from litestar import Request
@@ -47,6 +48,9 @@ class Back:
     vault: Vault
     dialects: Mapping[str, Dialect]
     public_url: str
+    data_dir: Path
+    #: Whether mails can be sent at all.
+    has_smtp: bool
 
     def changed(self) -> None:
         """See a change of configuration here at once, and let the worker look at what it means."""

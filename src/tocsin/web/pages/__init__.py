@@ -13,13 +13,25 @@ from litestar.middleware import DefineMiddleware
 from litestar.middleware.csrf import CSRFMiddleware
 
 from tocsin.store.vault import Vault
-from tocsin.web.pages import incidents, live, login
+from tocsin.web.pages import audit, health, incidents, keys, live, login, me, reached, teams
 from tocsin.web.pages.form import provide_form
+from tocsin.web.pages.help import PAGES as HELP
 from tocsin.web.pages.problems import page_problem
 from tocsin.web.pages.visit import guard, is_secure, provide_visit
 
 #: Every page there is, room by room.
-PAGES: Sequence[Any] = (*login.PAGES, *incidents.PAGES, *live.PAGES)
+PAGES: Sequence[Any] = (
+    *login.PAGES,
+    *incidents.PAGES,
+    *live.PAGES,
+    *reached.PAGES,
+    *me.PAGES,
+    *teams.PAGES,
+    *keys.PAGES,
+    *audit.PAGES,
+    *health.PAGES,
+    *HELP,
+)
 
 
 def build_pages(vault: Vault, public_url: str) -> Router:
