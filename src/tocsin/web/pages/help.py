@@ -58,8 +58,9 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("x", "Tick what is marked"),
     ("a", "Acknowledge"),
     ("r", "Resolve"),
-    ("z", "Snooze"),
+    ("s", "Snooze"),
     ("e", "Escalate"),
+    ("n", "Write a note"),
     ("Esc", "Close a menu"),
 )
 
