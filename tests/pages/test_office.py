@@ -49,7 +49,8 @@ def test_a_wrong_team_is_shown_again(world: World):
     assert boss.post("/teams", {"name": "payments"}).status_code == 422
     assert 'value="payments"' in boss.text
     boss.post("/teams", {"name": HOSTILE})
-    assert "<script>alert" not in boss.text and "<img" not in boss.text
+    assert "<script>alert" not in boss.text
+    assert "<img" not in boss.text
     assert boss.get("/teams/nothing").status_code == 404
 
 
@@ -57,7 +58,8 @@ def test_a_wrong_team_is_shown_again(world: World):
 def test_who_may_not_configure_reads_teams(world: World, who: str):
     reader = signed_in(world, who)
     reader.get("/teams")
-    assert "payments" in reader.words and "Make the team" not in reader.words
+    assert "payments" in reader.words
+    assert "Make the team" not in reader.words
     assert reader.post("/teams", {"name": "x"}).status_code == 403
 
 
@@ -71,7 +73,8 @@ def test_a_key_is_shown_once_works_and_is_revoked(world: World):
     assert key is not None
     assert world.call("GET", "/me", key=key[1]).json()["user"]["email"] == "bob@example.com"
     boss.get("/keys")
-    assert key[1] not in boss.text and "deploy" in boss.words
+    assert key[1] not in boss.text
+    assert "deploy" in boss.words
     row = re.search(r'action="(/keys/[^"]+/revoke)" data-confirm="Revoke deploy', boss.text)
     assert row is not None
     boss.post(row[1])
@@ -108,7 +111,8 @@ def test_the_log_is_newest_first_and_narrowed(world: World):
     boss.get("/audit")
     assert "<script>alert" not in boss.text
     first = boss.words.partition(" How ")[2]
-    assert "admin@example.com" in first and first.index("team: added") < first.index("service")
+    assert "admin@example.com" in first
+    assert first.index("team: added") < first.index("service")
     boss.get("/audit?actor=ADMIN@&kind=team&q=fox")
     assert "Nothing in the log is like that" in boss.words
     boss.get("/audit?actor=ADMIN@&kind=team.added&q=ALERT")
@@ -162,7 +166,8 @@ def test_health_says_what_could_stop_a_page_and_what_to_do(world: World):
     )
     boss = signed_in(world, "ann")
     boss.get("/health")
-    assert "There are no integrations" in boss.words and "could stop a page" in boss.words
+    assert "There are no integrations" in boss.words
+    assert "could stop a page" in boss.words
     assert "looked for work" in boss.words
 
 
@@ -175,10 +180,12 @@ def test_work_that_was_given_up_is_shown_with_its_error(world: World):
     world.database.run(bury)
     boss = signed_in(world, "admin")
     boss.get("/health")
-    assert "boom <script>" in boss.words and "<script>alert" not in boss.text
+    assert "boom <script>" in boss.words
+    assert "<script>alert" not in boss.text
     viewer = signed_in(world, "viewer")
     viewer.get("/health")
-    assert "boom" not in viewer.words and "Not all is well" in viewer.words
+    assert "boom" not in viewer.words
+    assert "Not all is well" in viewer.words
 
 
 # -- help
@@ -194,4 +201,5 @@ def test_everybody_reads_the_help(world: World):
         "/openapi.json",
     ):
         assert word in nobody.words
-    assert "checkout" not in nobody.words and "example.com" not in nobody.words
+    assert "checkout" not in nobody.words
+    assert "example.com" not in nobody.words
