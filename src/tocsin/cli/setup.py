@@ -9,8 +9,10 @@ from pathlib import Path
 import typer
 
 from tocsin.boot import now, open_store
+from tocsin.cli.output import print_json, print_table
 from tocsin.config import Settings, load
-from tocsin.core.model import Role
+from tocsin.core.access import Caller
+from tocsin.core.model import COMMAND_LINE, Role
 from tocsin.sentry.sender import ACTIONS, Issue, send, webhook
 from tocsin.work.configfile import BadFile, parse
 from tocsin.work.configure import Applied, Configurator
@@ -40,6 +42,42 @@ def create_key(name: str, role: Role | None, user: str | None) -> None:
         typer.echo(key)
     finally:
         store.close()
+
+
+def list_keys(*, as_json: bool) -> None:
+    """Print every API key."""
+    store = open_store(load())
+    try:
+        people = {user.id: user.email for user in store.plans.refresh().users.values()}
+        keys = Office(store.database, store.plans, store.vault).api_keys()
+    finally:
+        store.close()
+    if as_json:
+        print_json(keys)
+        return
+    rows = [
+        (
+            key.id,
+            key.name,
+            key.role.value,
+            people.get(key.user_id or "", ""),
+            f"{key.created_at:%Y-%m-%d %H:%M}",
+        )
+        for key in keys
+    ]
+    print_table(("id", "name", "role", "person", "made (UTC)"), rows, as_json=False)
+
+
+def revoke_key(reference: str) -> None:
+    """Let an API key open nothing any more. Raises NotFound, Conflict."""
+    store = open_store(load())
+    try:
+        caller = Caller(by=COMMAND_LINE, role=Role.OWNER)
+        office = Office(store.database, store.plans, store.vault)
+        gone = office.revoke_key(reference, caller, now())
+    finally:
+        store.close()
+    typer.echo(f"{gone.name} ({gone.id}) opens nothing any more")
 
 
 def apply_file(path: Path, *, dry_run: bool) -> None:
