@@ -25,6 +25,7 @@ from tocsin.calendars.reading import Event, read
 from tocsin.channels.base import REGISTRY, Channel, ChannelKind, Message
 from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.model import (
+    TOCSIN,
     Actor,
     Role,
 )
@@ -33,6 +34,7 @@ from tocsin.core.retry import Outcome, Report
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
 from tocsin.store import contacts, jobs, views
+from tocsin.store.audit import Change
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import PlansCache, changed
@@ -269,7 +271,7 @@ class World:
                 update(contact_methods).where(contact_methods.c.id == id_).values(position=-1)
             )
             contacts.mark_verified(connection, id_, self.now)
-            changed(connection, self.now)
+            changed(connection, self.now, TOCSIN, Change(kind="contact_method.added", subject=who))
             return id_
 
         return self.database.run(work)

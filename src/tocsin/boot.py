@@ -174,6 +174,7 @@ async def serve(
                 public_url=settings.public_url,
                 trusted_proxies=settings.trusted_proxies,
                 has_mail=settings.smtp_url is not None,
+                data_dir=settings.data_dir,
             )
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)

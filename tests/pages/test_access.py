@@ -9,7 +9,7 @@ import pytest
 from tests.browsing import Browser, signed_in
 from tests.pages.things import GONE, THINGS, path_of
 from tests.world import World
-from tocsin.core.access import ACCESS, Action
+from tocsin.core.access import ACCESS
 from tocsin.core.model import Role
 from tocsin.web.pages import PAGES
 

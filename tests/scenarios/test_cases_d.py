@@ -16,9 +16,10 @@ from sqlalchemy import select
 from tests.scenarios.test_cases_b import policy
 from tests.world import PEOPLE, SERVICE, Heard, World
 from tocsin.core.incident import Refused
-from tocsin.core.model import MessageType
+from tocsin.core.model import TOCSIN, MessageType
 from tocsin.core.retry import Outcome, Report
 from tocsin.core.throttle import PERSONAL
+from tocsin.store.audit import Change
 from tocsin.store.notifications import announce
 from tocsin.store.tables import notifications
 from tocsin.work.contacts import Contacts, Mistaken
@@ -606,7 +607,7 @@ def test_d6_an_address_that_was_not_verified_cannot_answer(phoned: World):
         from tocsin.store.tables import contact_methods
 
         connection.execute(contact_methods.update().values(verified_at=None))
-        changed(connection, phoned.now)
+        changed(connection, phoned.now, TOCSIN, Change(kind="user.changed", subject="a person"))
     assert answer(phoned, "1a") == ""
     assert phoned.incident().status == "triggered"
 

@@ -11,9 +11,11 @@ from sqlalchemy import Connection, update
 
 from tests.scenarios.test_cases_b import policy
 from tests.world import PEOPLE, SERVICE, World
+from tocsin.core.model import TOCSIN
 from tocsin.core.retry import Outcome, Report
 from tocsin.core.throttle import PERSONAL, THROTTLES, Throttle
 from tocsin.store import jobs
+from tocsin.store.audit import Change
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import changed
 from tocsin.store.tables import contact_methods
@@ -235,7 +237,7 @@ def test_a_turn_of_somebody_who_cannot_be_reached_is_a_hole(blank: World):
             .where(contact_methods.c.id.in_(anns))
             .values(disabled_at=blank.now)
         )
-        changed(connection, blank.now)
+        changed(connection, blank.now, TOCSIN, Change(kind="user.changed", subject="a person"))
     blank.watch()
     told = blank.expect("bob", what="gaps")
     assert "Mon 05 Jan 12:00 to Mon 05 Jan 15:00: Ann cannot be reached" in told.message.text

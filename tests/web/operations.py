@@ -64,9 +64,14 @@ def _made(at: str, body: Any, who: str) -> tuple[str, Callable[[str], Any], str]
     return (f"/schedules/primary/{at}", lambda _new: body, who)
 
 
+KEY = ("/api-keys", lambda new: {"name": new, "role": "viewer"}, "owner")
+
 ROWS: list[Row] = [
     row for path, (least, body) in BODIES.items() for row in _collection(path, least, body)
 ] + [
+    Row("GET", "/api-keys", "admin"),
+    Row("POST", "/api-keys", "admin", KEY[1]),
+    Row("DELETE", "/api-keys/{thing}", "admin", makes=KEY, described="/api-keys/{reference}"),
     Row("GET", "/oncall", "viewer"),
     Row("POST", "/maintenance-windows/preview", "viewer", lambda _new: {}),
     Row("POST", "/schedules/preview", "viewer", lambda new: {"name": new}),

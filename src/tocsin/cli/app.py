@@ -183,6 +183,24 @@ def user_link(
     print_link(email)
 
 
+@key_app.command("list")
+def key_list(as_json: Json = False) -> None:
+    """List API keys, the newest first."""
+    from tocsin.cli.setup import list_keys
+
+    list_keys(as_json=as_json)
+
+
+@key_app.command("revoke")
+def key_revoke(
+    key: Annotated[str, typer.Argument(help="Its name or id.", metavar="KEY")],
+) -> None:
+    """Let an API key open nothing any more."""
+    from tocsin.cli.setup import revoke_key
+
+    revoke_key(key)
+
+
 @config_app.command("show")
 def config_show(as_json: Json = False) -> None:
     """Print every setting in force (secrets masked), and where it came from."""

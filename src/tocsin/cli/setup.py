@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from tocsin.boot import now, open_store
+from tocsin.cli.output import print_json, print_table
 from tocsin.config import Settings, load
 from tocsin.core.model import Role
 from tocsin.core.session import LINK_PATH
@@ -78,6 +79,41 @@ def print_link(email: str) -> None:
 
 def _print_link(settings: Settings, made: Made) -> None:
     typer.echo(f"{settings.public_url}{LINK_PATH[made.kind]}{made.key}")
+
+
+def list_keys(*, as_json: bool) -> None:
+    """Print every API key."""
+    store = open_store(load())
+    try:
+        people = {user.id: user.email for user in store.plans.refresh().users.values()}
+        keys = Office(store.database, store.plans, store.vault).api_keys()
+    finally:
+        store.close()
+    if as_json:
+        print_json(keys)
+        return
+    rows = [
+        (
+            key.id,
+            key.name,
+            key.role.value,
+            people.get(key.user_id or "", ""),
+            f"{key.created_at:%Y-%m-%d %H:%M}",
+        )
+        for key in keys
+    ]
+    print_table(("id", "name", "role", "person", "made (UTC)"), rows, as_json=False)
+
+
+def revoke_key(reference: str) -> None:
+    """Let an API key open nothing any more. Raises NotFound, Conflict."""
+    store = open_store(load())
+    try:
+        office = Office(store.database, store.plans, store.vault)
+        gone = office.revoke_key(reference, COMMAND_LINE, now())
+    finally:
+        store.close()
+    typer.echo(f"{gone.name} ({gone.id}) opens nothing any more")
 
 
 def apply_file(path: Path, *, dry_run: bool) -> None:

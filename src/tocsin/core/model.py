@@ -298,7 +298,12 @@ class Actor:
     #: A name for people: an e-mail address, a key's name, ``Sentry``, ``tocsin``.
     name: str
     user_id: str | None = None
+    #: Where from, for the audit log.
+    address: str = field(default="", compare=False)
 
 
 #: Tocsin itself, as the actor of what happens by the clock.
 TOCSIN = Actor(name="tocsin")
+
+#: Whoever can open the database may change everything in it.
+COMMAND_LINE = Actor(name="command line")

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
+from tocsin.core.model import TOCSIN
 from tocsin.store import jobs
+from tocsin.store.audit import Change
 from tocsin.store.db import insert_many, new_id
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import changed
@@ -106,7 +109,8 @@ def save(
     values: dict[str, Any] = {}
     if before != list(events):
         # First of all, as whoever applies a file does: neither then waits for the other in turn.
-        changed(connection, now)
+        host = urlsplit(url).hostname or ""
+        changed(connection, now, TOCSIN, Change(kind="calendar.changed", subject=host))
         values["events"] = events
     return _note(connection, url, tried_at=now, fetched_at=now, etag=etag, error=None, **values)
 

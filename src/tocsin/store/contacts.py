@@ -47,6 +47,19 @@ def lock(connection: Connection, ids: Collection[str]) -> None:
     )
 
 
+def set_order(connection: Connection, ids: Sequence[str]) -> None:
+    """Let a person prefer these contact methods in this order."""
+    for position, id_ in enumerate(ids):
+        connection.execute(
+            update(contact_methods).where(contact_methods.c.id == id_).values(position=position)
+        )
+
+
+def set_profile(connection: Connection, user_id: str, values: Mapping[str, Any]) -> None:
+    """Change what a person says of themselves: name, time zone, quiet hours."""
+    connection.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
 def names_of(connection: Connection, id_: str) -> tuple[str, str]:
     """Return whose a contact method is, and its name; also of one that is gone."""
     query = (

@@ -189,3 +189,25 @@ def due_kinds(connection: Connection, now: datetime) -> frozenset[Kind]:
     """Return the kinds of which something is due: one cheap look before anybody takes a lock."""
     query = select(jobs.c.kind).where(jobs.c.due_at <= now, jobs.c.buried_at.is_(None)).distinct()
     return frozenset(Kind(kind) for kind in connection.scalars(query))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buried:
+    """A job that was given up."""
+
+    kind: str
+    subject_id: str
+    failures: int
+    last_error: str | None
+    buried_at: datetime
+
+
+def buried(connection: Connection, limit: int) -> list[Buried]:
+    """Return jobs that were given up, the latest first."""
+    query = (
+        select(*(jobs.c[name] for name in Buried.__dataclass_fields__))
+        .where(jobs.c.buried_at.is_not(None))
+        .order_by(jobs.c.buried_at.desc())
+        .limit(limit)
+    )
+    return [Buried(**row) for row in connection.execute(query).mappings()]

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, select, update
 
 from tocsin.core.model import (
+    Actor,
     Priority,
     Role,
     Severity,
@@ -36,7 +37,7 @@ from tocsin.core.plans import (
     Team,
     User,
 )
-from tocsin.store import jobs
+from tocsin.store import audit, jobs
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.store.schedules import load_schedules, restriction_of
@@ -61,8 +62,11 @@ def revision(connection: Connection) -> int:
     return connection.scalar(select(installation.c.revision)) or 0
 
 
-def changed(connection: Connection, now: datetime) -> None:
-    """Note a change of configuration: every cache sees it, and open incidents follow it."""
+def changed(
+    connection: Connection, now: datetime, by: Actor, what: audit.Change, *more: audit.Change
+) -> None:
+    """Note a change of configuration in the audit log: caches and open incidents follow it."""
+    audit.add_all(connection, now, by, (what, *more))
     connection.execute(update(installation).values(revision=installation.c.revision + 1))
     jobs.put(connection, [(Kind.RECONSIDER, "all", now)])
 

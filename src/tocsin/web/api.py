@@ -39,6 +39,7 @@ from tocsin.web.back import actor as _actor
 from tocsin.web.back import back_of as _back
 from tocsin.web.calendar import FeedController, list_calendars
 from tocsin.web.explain import get_explanation
+from tocsin.web.keys import KeyController
 from tocsin.web.oncall import ONCALL
 from tocsin.web.problems import Wrong
 from tocsin.web.setup import SETUP
@@ -433,6 +434,7 @@ def build_router() -> Router:
             IncidentController,
             DeliveryController,
             FeedController,
+            KeyController,
             list_calendars,
             list_notifications,
             get_me,

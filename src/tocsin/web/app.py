@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -100,10 +101,12 @@ class Web:
         public_url: str = "",
         trusted_proxies: Sequence[IpNetwork] = (),
         has_mail: bool = False,
+        data_dir: Path = Path(),
     ) -> None:
         """Connect the parts; needs a running event loop."""
         self._trusted_proxies = trusted_proxies
         self._has_mail = has_mail
+        self._data_dir = data_dir
         self._vault = vault
         self._dialects = dialects
         self._database = database
@@ -273,6 +276,7 @@ class Web:
             public_url=self._public_url,
             trusted_proxies=self._trusted_proxies,
             has_mail=self._has_mail,
+            data_dir=self._data_dir,
         )
         return build_framework(
             build_pages(self._vault, self._public_url),
@@ -288,6 +292,10 @@ class Web:
                 }
             ),
         )
+
+    def ticked_at(self) -> datetime | None:
+        """Return when the worker of this process last looked for work; None if there is none."""
+        return self._hints.ticked_at() if self._hints is not None else None
 
     def readiness(self) -> dict[str, str]:
         """Return what is not well, by name; empty when ready."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -38,12 +39,13 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise Unknown("this API key is not known", headers={"WWW-Authenticate": "Bearer"})
     if not may(caller.role, needed):
         raise Denied(f"the role {caller.role} may not {needed} (see docs/reference/access.md)")
-    connection.state.caller = caller
+    address = connection.client.host if connection.client else ""
+    connection.state.caller = replace(caller, address=address)
 
 
 def actor_of(caller: ApiKey, plans: Plans) -> Actor:
     """Return whom the timeline names: the person behind the key, else the key."""
     user = plans.users.get(caller.user_id or "")
     if user is not None:
-        return Actor(name=user.email, user_id=user.id)
-    return Actor(name=f"API key {caller.name}")
+        return Actor(name=user.email, user_id=user.id, address=caller.address)
+    return Actor(name=f"API key {caller.name}", address=caller.address)

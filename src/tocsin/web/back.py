@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from litestar import Request
@@ -52,6 +53,7 @@ class Back:
     trusted_proxies: Sequence[IpNetwork]
     #: Whether there is a mail server.
     has_mail: bool
+    data_dir: Path
 
     def changed(self) -> None:
         """See a change of configuration here at once, and let the worker look at what it means."""

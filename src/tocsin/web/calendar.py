@@ -13,17 +13,20 @@ from typing import Annotated, Any
 from litestar import Controller, HttpMethod, Request, Response, delete, get, post, route
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody, QueryParameter
+from sqlalchemy import Connection
 
 from tocsin.calendars.feed import duties, render
 from tocsin.core.access import Action, may
-from tocsin.core.plans import Plans, Schedule
-from tocsin.store import calendars
+from tocsin.core.model import Actor
+from tocsin.core.plans import Plans, Schedule, User
+from tocsin.store import audit, calendars
 from tocsin.store.calendars import Calendar, Feed
 from tocsin.store.db import Database
 from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
 from tocsin.store.schedules import People
 from tocsin.store.views import ID, MAX_LIMIT, Page, PersonView, decode_cursor, encode_cursor
+from tocsin.web.auth import actor_of
 from tocsin.web.problems import Denied, Wrong
 from tocsin.web.schemas import CalendarView, FeedView, Named, NewFeed
 from tocsin.work.respond import NotFound
@@ -70,6 +73,32 @@ class Feeds:
         """Return the address of a feed."""
         return f"{self._public_url}/calendars/{key}{_SUFFIX}"
 
+    def make(
+        self, user: User | None, schedule: Schedule | None, by: Actor, now: datetime
+    ) -> tuple[Feed, str]:
+        """Make a feed of a person's shifts or of a schedule; return it and its address, once."""
+
+        def work(connection: Connection) -> tuple[Feed, str]:
+            made, key = calendars.create_feed(
+                connection, user.id if user else None, schedule.id if schedule else None, now
+            )
+            audit.add(connection, now, by, "calendar_feed.added", _of_whom(user, schedule))
+            return made, self.url(key)
+
+        return self.database.run(work)
+
+    def revoke(self, feed: Feed, by: Actor, now: datetime) -> None:
+        """Let the address of a feed lead nowhere."""
+
+        def work(connection: Connection) -> None:
+            plans = self.plans.current(connection)
+            calendars.revoke_feed(connection, feed.id, now)
+            user = plans.users.get(feed.user_id or "")
+            subject = _of_whom(user, plans.schedules.get(feed.schedule_id or ""))
+            audit.add(connection, now, by, "calendar_feed.removed", subject)
+
+        self.database.run(work)
+
     def answer(self, key: str) -> Answered | None:
         """Return the feed of a key; None for one unknown, revoked, or of what is no more."""
         with self.database.read() as connection:
@@ -93,6 +122,10 @@ class Feeds:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return made
+
+
+def _of_whom(user: User | None, schedule: Schedule | None) -> str:
+    return user.email if user else schedule.name if schedule else "what is no more"
 
 
 def _body(feed: Feed, plans: Plans, now: datetime) -> bytes | None:
@@ -188,18 +221,13 @@ class FeedController(Controller):
             raise Wrong("name exactly one of schedule (a name) and user (an e-mail address)")
         user = next((u for u in plans.users.values() if u.email == data.user), None)
         schedule = next((s for s in plans.schedules.values() if s.name == data.schedule), None)
-        user_id = user.id if user else None
-        _check_may(request.state.caller, user_id)
+        _check_may(request.state.caller, user.id if user else None)
         if user is None and schedule is None:
             raise Wrong(f"there is no {'user' if data.user else 'schedule'} of that name")
-        now = feeds.clock()
-        made, key = feeds.database.run(
-            lambda connection: calendars.create_feed(
-                connection, user_id, schedule.id if schedule else None, now
-            )
-        )
+        by = actor_of(request.state.caller, plans)
+        made, url = feeds.make(user, schedule, by, feeds.clock())
         view = _view(made, plans)
-        view.url = feeds.url(key)
+        view.url = url
         return view
 
     @delete("/{feed_id:str}", opt={"action": Action.READ}, sync_to_thread=True)
@@ -213,8 +241,8 @@ class FeedController(Controller):
         if found is None:
             raise NotFound(f"there is no calendar feed {feed_id}")
         _check_may(request.state.caller, found.user_id)
-        now = feeds.clock()
-        feeds.database.run(lambda connection: calendars.revoke_feed(connection, feed_id, now))
+        by = actor_of(request.state.caller, feeds.plans.refresh())
+        feeds.revoke(found, by, feeds.clock())
 
 
 def _check_may(caller: ApiKey, user_id: str | None) -> None:

@@ -115,9 +115,9 @@ class TooMany(HTTPException):
     status_code = 429
 
 
-def _contacts(state: State) -> Contacts:
-    desk, office = state.back.desk, state.back.office
-    return Contacts(desk.database, desk.plans, office.vault)
+def _contacts(request: Request[Any, Any, State], state: State) -> Contacts:
+    desk, office, caller = state.back.desk, state.back.office, request.state.caller
+    return Contacts(desk.database, desk.plans, office.vault, caller.address)
 
 
 def _me(request: Request[Any, Any, State]) -> str:
@@ -148,7 +148,7 @@ class MyContactMethods(Controller):
     @get(opt={"action": Action.READ}, sync_to_thread=True)
     def list_contact_methods(self, request: Request[Any, Any, State], state: State) -> MethodsView:
         """List your contact methods, in the order you prefer."""
-        user = _contacts(state).user(_me(request))
+        user = _contacts(request, state).user(_me(request))
         return MethodsView(items=[MethodView(**_shown(one)) for one in user.contact_methods])
 
     @post(opt={"action": Action.RESPOND}, sync_to_thread=True)
@@ -159,7 +159,7 @@ class MyContactMethods(Controller):
         new = NewMethod(
             name=data.name, channel=data.channel, address=data.address, secret=data.secret
         )
-        method, secret = _contacts(state).add(_me(request), new, state.back.clock())
+        method, secret = _contacts(request, state).add(_me(request), new, state.back.clock())
         return AddedMethodView(**_shown(method), secret=secret)
 
     @delete("/{method_id:str}", opt={"action": Action.RESPOND}, sync_to_thread=True)
@@ -167,7 +167,7 @@ class MyContactMethods(Controller):
         self, request: Request[Any, Any, State], state: State, method_id: FromPath[str]
     ) -> None:
         """Remove one, and the notification rules that name it."""
-        _contacts(state).remove(_me(request), method_id, state.back.clock())
+        _contacts(request, state).remove(_me(request), method_id, state.back.clock())
 
     @post("/{method_id:str}/send-code", opt={"action": Action.RESPOND}, sync_to_thread=True,
           status_code=202)  # fmt: skip
@@ -176,7 +176,9 @@ class MyContactMethods(Controller):
     ) -> CodeSent:
         """Have a code sent there: once a minute, five times an hour."""
         try:
-            expires_at = _contacts(state).send_code(_me(request), method_id, state.back.clock())
+            expires_at = _contacts(request, state).send_code(
+                _me(request), method_id, state.back.clock()
+            )
         except Limited as error:
             headers = {"Retry-After": str(error.seconds)}
             raise TooMany(str(error), headers=headers) from None
@@ -193,7 +195,9 @@ class MyContactMethods(Controller):
         data: JSONBody[TypedCode],
     ) -> MethodView:
         """Type the code. It is good for 15 minutes and five tries."""
-        method = _contacts(state).verify(_me(request), method_id, data.code, state.back.clock())
+        method = _contacts(request, state).verify(
+            _me(request), method_id, data.code, state.back.clock()
+        )
         return MethodView(**_shown(method))
 
     @post("/{method_id:str}/test", opt={"action": Action.RESPOND}, sync_to_thread=True,
@@ -202,7 +206,7 @@ class MyContactMethods(Controller):
         self, request: Request[Any, Any, State], state: State, method_id: FromPath[str]
     ) -> Made:
         """Have a test sent there."""
-        here, me = _contacts(state), _me(request)
+        here, me = _contacts(request, state), _me(request)
         with _few_tests():
             made = here.test(me, method_id, state.back.clock())
         state.back.wake()
@@ -227,14 +231,14 @@ class MyNotices(Controller):
     @get("/notification-rules", opt={"action": Action.READ}, sync_to_thread=True)
     def get_rules(self, request: Request[Any, Any, State], state: State) -> Rules:
         """List your notification rules."""
-        return _rules(_contacts(state).user(_me(request)))
+        return _rules(_contacts(request, state).user(_me(request)))
 
     @put("/notification-rules", opt={"action": Action.RESPOND}, sync_to_thread=True)
     def put_rules(
         self, request: Request[Any, Any, State], state: State, data: JSONBody[Rules]
     ) -> Rules:
         """Replace your notification rules."""
-        here, me = _contacts(state), _me(request)
+        here, me = _contacts(request, state), _me(request)
         try:
             rules = [
                 NewRule(
@@ -254,7 +258,7 @@ class MyNotices(Controller):
         self, request: Request[Any, Any, State], state: State, data: JSONBody[HandoffNotices]
     ) -> HandoffNotices:
         """Be told, or not, when your time on call begins and ends."""
-        here, me = _contacts(state), _me(request)
+        here, me = _contacts(request, state), _me(request)
         here.set_handoff_notices(me, state.back.clock(), wanted=data.enabled)
         return HandoffNotices(enabled=here.user(me).handoff_notices)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Table
 
 from tocsin.channels.base import REGISTRY
+from tocsin.core.model import COMMAND_LINE, Actor
 from tocsin.core.plans import (
     Integration,
     Plans,
@@ -20,7 +22,7 @@ from tocsin.core.plans import (
     Target,
 )
 from tocsin.core.times import parse_span
-from tocsin.store import setup
+from tocsin.store import audit, setup
 from tocsin.store.db import Database, new_id
 from tocsin.store.plans import PlansCache, changed, load, steps_document
 from tocsin.store.schedules import forget_person, layer_document, set_overrides
@@ -87,7 +89,15 @@ class Configurator:
         self._plans = plans
         self._vault = vault
 
-    def apply(self, file: File, source: Source, now: datetime, *, dry_run: bool) -> Applied:
+    def apply(
+        self,
+        file: File,
+        source: Source,
+        now: datetime,
+        *,
+        dry_run: bool,
+        by: Actor = COMMAND_LINE,
+    ) -> Applied:
         """Make the configuration match; a dry run only says what would change. Raises BadFile."""
 
         def work(connection: Connection) -> Applied:
@@ -101,7 +111,7 @@ class Configurator:
             changes = tuple(differences(now_file, wanted))
             if changes and not dry_run:
                 Writer(connection, plans, self._vault, now).write(wanted, changes)
-                changed(connection, now)
+                changed(connection, now, by, *(audited(change) for change in changes))
             return Applied(changes=changes)
 
         if dry_run:
@@ -174,6 +184,9 @@ SECTIONS = (
 )
 
 _MASKED = frozenset({"routing_key", "signing_secrets", "contact_methods"})
+
+#: Longer values are not told when they change.
+_SHORT = 200
 
 
 def _named(file: File, section: str, key: str) -> dict[str, msgspec.Struct]:
@@ -263,9 +276,7 @@ def differences(now_file: File, wanted: File) -> Iterator[Change]:
             if name not in old:
                 yield Change(sign="+", kind=kind, name=name)
             elif old[name] != row:
-                yield Change(
-                    sign="~", kind=kind, name=name, details=tuple(_details(old[name], row))
-                )
+                yield Change(sign="~", kind=kind, name=name, details=tuple(details(old[name], row)))
         for name in old:
             if name not in new:
                 yield Change(sign="-", kind=kind, name=name)
@@ -275,15 +286,46 @@ def differences(now_file: File, wanted: File) -> Iterator[Change]:
         yield Change(sign="~", kind="fallback", name=after, details=(f"user: {before} → {after}",))
 
 
-def _details(old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
-    for field in new.__struct_fields__:
-        before, after = getattr(old, field), getattr(new, field)
-        if before == after:
+def details(old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
+    """Yield what of a row changes: short values as they were and are, secrets never."""
+    for field, written in zip(new.__struct_fields__, new.__struct_encode_fields__, strict=True):
+        before, after = _short(getattr(old, field)), _short(getattr(new, field))
+        if getattr(old, field) == getattr(new, field):
             continue
-        if field in _MASKED or isinstance(after, list | dict | msgspec.Struct):
-            yield f"{field} changes"
+        if field in _MASKED or before is None or after is None:
+            yield f"{written} changes"
         else:
-            yield f"{field}: {before} → {after}"
+            yield f"{written}: {before} → {after}"
+
+
+def _short(value: Any) -> str | None:
+    """Write a value in a few words; None if it takes more."""
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        value = ", ".join(value)
+    elif value in ("", None, []):
+        value = "nothing"
+    elif isinstance(value, list | dict | msgspec.Struct):
+        return None
+    text = str(value)
+    return text if len(text) <= _SHORT else None
+
+
+#: What a change did, by its sign.
+_DONE = {"+": "added", "~": "changed", "-": "removed"}
+
+_UNSAID = re.compile("[a-z_]+ changes")
+
+
+def audited(change: Change) -> audit.Change:
+    """Write a line of a plan as the audit log does."""
+    said = (
+        one.removesuffix(" changes").replace("_", " ") + " changed"
+        if _UNSAID.fullmatch(one)
+        else one
+        for one in change.details
+    )
+    kind = f"{change.kind.replace(' ', '_')}.{_DONE[change.sign]}"
+    return audit.Change(kind=kind, subject=change.name, detail="; ".join(said))
 
 
 # -- from a plan to rows --------------------------------------------------------------------------

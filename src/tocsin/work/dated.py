@@ -15,13 +15,14 @@ from sqlalchemy import Connection, RowMapping
 from tocsin.core.access import Action, Caller
 from tocsin.core.plans import AwayKind, Plans
 from tocsin.core.times import parse_instant
-from tocsin.store import rows, setup
+from tocsin.store import audit, rows, setup
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed, route_of
 from tocsin.store.tables import absences, maintenance_windows
 from tocsin.store.views import Page
 from tocsin.work.collection import Shown, check, document, merged
 from tocsin.work.configfile import ROUTE_FIELDS, Words, checked_route
+from tocsin.work.configure import details
 from tocsin.work.currentfile import route_table
 from tocsin.work.manage import service_named
 from tocsin.work.oncall import user_id_of
@@ -114,6 +115,8 @@ class Ledger:
     values: Callable[[Any, Plans, Caller], dict[str, Any]]
     #: Raises Forbidden; asked about the columns as they were, and as they shall be.
     allow: Callable[[Mapping[str, Any], Caller], None]
+    #: What people know one by, for the audit log.
+    named: Callable[[Any], str]
     #: Columns that are shown as they are, and those that only making one sets.
     shown: Sequence[str] = ()
     made: Callable[[Caller], dict[str, Any]] = lambda _caller: {}
@@ -162,6 +165,7 @@ WINDOWS = Ledger(
     written=_window,
     values=lambda row, plans, _caller: match_values(row, plans) | {"reason": row.reason},
     allow=lambda _values, _caller: None,
+    named=lambda row: row.reason or ", ".join(row.services),
     shown=("created_by",),
     made=lambda caller: {"created_by": caller.by.name[:320]},
 )
@@ -211,6 +215,7 @@ ABSENCES = Ledger(
     written=_absence,
     values=_absence_values,
     allow=_own_or_configure,
+    named=lambda row: row.user,
 )
 
 # -- both -----------------------------------------------------------------------------------------
@@ -242,13 +247,14 @@ class Dated:
     def create(self, row: Any, caller: Caller, now: datetime) -> Shown:
         """Make one."""
 
-        def work(connection: Connection, plans: Plans) -> Shown:
+        def work(connection: Connection, plans: Plans) -> tuple[Shown, audit.Change]:
             values = self._values(copy.deepcopy(row), plans, caller, now)
             made = values | self.ledger.made(caller)
             id_ = setup.add(connection, self.ledger.table, self.ledger.prefix, made, now)
-            return self._shown(self._find(connection, id_, plans), plans)
+            made_row = self._find(connection, id_, plans)
+            return self._shown(made_row, plans), self._told("added", None, made_row, plans)
 
-        return self._change(work, now)
+        return self._change(work, caller, now)
 
     def replace(self, reference: str, row: Any, caller: Caller, now: datetime) -> Shown:
         """Let one be exactly so."""
@@ -263,36 +269,58 @@ class Dated:
     def remove(self, reference: str, caller: Caller, now: datetime) -> None:
         """Take one out of use; it ends now if it has begun."""
 
-        def work(connection: Connection, plans: Plans) -> None:
+        def work(connection: Connection, plans: Plans) -> tuple[None, audit.Change]:
             row = self._find(connection, reference, plans)
             self.ledger.allow(dict(row), caller)
             if row["begins_at"] < now < row["ends_at"]:
                 setup.change(connection, self.ledger.table, row["id"], {"ends_at": now})
             setup.remove(connection, self.ledger.table, row["id"], now)
+            return None, self._told("removed", None, row, plans)
 
-        self._change(work, now)
+        self._change(work, caller, now)
 
     def _update(
         self, reference: str, decide: Callable[[Table], Table], caller: Caller, now: datetime
     ) -> Shown:
-        def work(connection: Connection, plans: Plans) -> Shown:
+        def work(connection: Connection, plans: Plans) -> tuple[Shown, audit.Change]:
             old = self._find(connection, reference, plans)
             self.ledger.allow(dict(old), caller)
             row = decide(self.ledger.written(old, plans))
             values = self._values(row, plans, caller, now)
             setup.change(connection, self.ledger.table, old["id"], values)
-            return self._shown(self._find(connection, old["id"], plans), plans)
+            new = self._find(connection, old["id"], plans)
+            return self._shown(new, plans), self._told("changed", old, new, plans)
 
-        return self._change(work, now)
+        return self._change(work, caller, now)
 
-    def _change(self, work: Callable[[Connection, Plans], T], now: datetime) -> T:
+    def _change(
+        self,
+        work: Callable[[Connection, Plans], tuple[T, audit.Change]],
+        caller: Caller,
+        now: datetime,
+    ) -> T:
         def locked(connection: Connection) -> T:
             setup.lock(connection)
-            done = work(connection, self.plans.current(connection))
-            changed(connection, now)
+            done, told = work(connection, self.plans.current(connection))
+            changed(connection, now, caller.by, told)
             return done
 
         return self.database.run(locked)
+
+    def _told(
+        self, verb: str, old: RowMapping | None, new: RowMapping, plans: Plans
+    ) -> audit.Change:
+        """Write a change for the audit log: what differs, or all of it where nothing was."""
+        row = self.ledger.written(new, plans)
+        if old is None:
+            fields = [f"{name}: {value}" for name, value in document(row).items() if value]
+        else:
+            fields = list(details(self.ledger.written(old, plans), row))
+        return audit.Change(
+            kind=f"{self.ledger.noun.replace(' ', '_')}.{verb}",
+            subject=self.ledger.named(row) or new["id"],
+            detail="; ".join(fields),
+        )
 
     def _values(self, row: Any, plans: Plans, caller: Caller, now: datetime) -> dict[str, Any]:
         check(row)

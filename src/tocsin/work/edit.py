@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -43,6 +43,7 @@ from tocsin.work.configure import (
     SECTIONS,
     Change,
     Writer,
+    audited,
     completed,
     differences,
     intake_urls,
@@ -158,7 +159,7 @@ class Section:
                 writer.rename(self.kind.section, edit.old_name, edit.name)
             if changes:
                 writer.write(edit.wanted, changes)
-                changed(connection, now)
+                changed(connection, now, caller.by, *(audited(one) for one in changes))
             if edit.row is None:
                 return {}
             mask(edit.row, edit.made)
@@ -241,9 +242,17 @@ class _Edit:
         _must_have_owner(self._base, self.wanted)
         self.made = set(secrets_of(self.row)) - known
         changes = list(differences(self._base, self.wanted))
-        if self.was_renamed and not changes:
-            changes = [Change(sign="~", kind=self._kind.noun, name=self.name)]
-        return changes
+        return self._with_rename(changes) if self.was_renamed else changes
+
+    def _with_rename(self, changes: list[Change]) -> list[Change]:
+        """Tell of the new name besides what else changes of the row."""
+        told = f"{self._kind.key}: {self.old_name} → {self.name}"
+        own = Change(sign="~", kind=self._kind.noun, name=self.name)
+        for change in changes:
+            if (change.kind, change.name) == (own.kind, own.name):
+                own = change
+        others = [change for change in changes if change is not own]
+        return [replace(own, details=(told, *own.details)), *others]
 
     def _changed(self) -> File:
         rows = list(getattr(self._base, self._kind.section))

@@ -8,8 +8,11 @@ from itertools import chain, count
 
 from sqlalchemy import Connection
 
-from tocsin.core.access import Action, least, may
+from tocsin.core.access import Action, Caller, least, may
 from tocsin.core.model import (
+    COMMAND_LINE,
+    TOCSIN,
+    Actor,
     Role,
 )
 from tocsin.core.plans import (
@@ -18,15 +21,20 @@ from tocsin.core.plans import (
     Service,
     User,
 )
+from tocsin.core.text import clean
 from tocsin.store import inbox, people, setup
+from tocsin.store.audit import Change
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival
-from tocsin.store.people import ApiKey
+from tocsin.store.people import ApiKey, KeyRow
 from tocsin.store.plans import PlansCache, changed, load
 from tocsin.store.tables import integrations
 from tocsin.store.vault import Vault, new_key
-from tocsin.work.refusals import Invalid
+from tocsin.work.refusals import Conflict, Forbidden, Invalid
 from tocsin.work.respond import NotFound
+
+#: As long as the column is.
+_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +45,77 @@ class Office:
     plans: PlansCache
     vault: Vault
 
+    def make_key(
+        self,
+        name: str,
+        role: Role,
+        now: datetime,
+        user_id: str | None = None,
+        by: Actor = COMMAND_LINE,
+    ) -> tuple[KeyRow, str]:
+        """Make an API key, of a person or of nobody; it cannot be shown again. Raises Invalid."""
+        if not name.strip() or clean(name, _NAME_LENGTH) != name:
+            raise Invalid(f"a name has 1 to {_NAME_LENGTH} characters: say what the key is for")
+        return self.database.run(
+            lambda connection: people.create_api_key(connection, name, role, now, user_id, by)
+        )
+
+    def make_key_for(
+        self, caller: Caller, name: str, role: Role, email: str | None, now: datetime
+    ) -> tuple[KeyRow, str]:
+        """Make a key as somebody who may; it can do no more than they, nor than its person.
+
+        Raises Forbidden, NotFound, Invalid.
+        """
+        if least(role, caller.role) is not role:
+            raise Forbidden(
+                f"the role {caller.role} may not make a key with the role {role}: choose"
+                f" {caller.role} or a role below it"
+            )
+        person = _person(self.plans.refresh(), email) if email else None
+        if person is not None and least(role, person.role) is not role:
+            raise Invalid(
+                f"{person.email} is {person.role}: a key of theirs cannot have the role {role}"
+            )
+        return self.make_key(name, role, now, person.id if person else None, caller.by)
+
+    def api_keys(self, user_id: str | None = None) -> list[KeyRow]:
+        """Return the API keys in use, the newest first: all of them, or a person's."""
+        with self.database.read() as connection:
+            return people.list_api_keys(connection, user_id)
+
+    def revoke_key(
+        self, reference: str, caller: Caller, now: datetime, user_id: str | None = None
+    ) -> KeyRow:
+        """Let the key of an id or a name open nothing any more; of a person's only, if given.
+
+        Raises NotFound, Conflict, Forbidden.
+        """
+
+        def work(connection: Connection) -> KeyRow:
+            known = people.list_api_keys(connection, user_id)
+            found = [key for key in known if key.id == reference] or [
+                key for key in known if key.name == reference
+            ]
+            if not found:
+                raise NotFound(f"there is no API key {reference}")
+            if len(found) > 1:
+                ids = ", ".join(key.id for key in found)
+                raise Conflict(f"{len(found)} keys are named {reference!r}: name one by id ({ids})")
+            key = found[0]
+            if least(key.role, caller.role) is not key.role and user_id is None:
+                raise Forbidden(f"the role {caller.role} may not revoke a key with the role"
+                                f" {key.role}: ask an owner")  # fmt: skip
+            people.revoke_api_key(connection, key, now, caller.by)
+            return key
+
+        return self.database.run(work)
+
     def create_api_key(
         self, name: str, role: Role, now: datetime, user_id: str | None = None
     ) -> str:
-        """Make an API key, of a person or of nobody; it cannot be shown again."""
-        return self.database.run(
-            lambda connection: people.create_api_key(connection, name, role, now, user_id)
-        )
+        """Make an API key, and return only the key."""
+        return self.make_key(name, role, now, user_id)[1]
 
     def create_key_of(self, email: str, name: str, role: Role | None, now: datetime) -> str:
         """Make an API key of a person; its role is theirs if none is given.
@@ -108,7 +180,8 @@ class Office:
                 },
                 now,
             )
-            changed(connection, now)
+            told = Change(kind="integration.added", subject=f"{service.name} events")
+            changed(connection, now, TOCSIN, told)
 
     def replay(self, delivery_id: str, now: datetime) -> str | None:
         """Feed a stored delivery in again; return the new one, None if there is no such."""

@@ -15,6 +15,7 @@ from tocsin.core.plans import Override, OverrideKind, Plans, Schedule
 from tocsin.core.schedule import shifts
 from tocsin.store import rows, setup
 from tocsin.store import swaps as offers
+from tocsin.store.audit import Change
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.schedules import add_override, override_of, remove_overrides
@@ -104,8 +105,9 @@ class Rota:
                     " comes: offer a swap, or ask a manager"
                 )
             id_ = add_override(connection, schedule.id, change, caller.by.name, now)
-            changed(connection, now)
-            return _override_view(_living(connection, schedule, id_), plans)
+            view = _override_view(_living(connection, schedule, id_), plans)
+            changed(connection, now, caller.by, _told_override("added", schedule, view))
+            return view
 
         return self._change(work)
 
@@ -121,8 +123,9 @@ class Rota:
                     f"the role {caller.role} may only take back overrides that the person of the"
                     " key added: offer a swap, or ask a manager"
                 )
+            view = _override_view(row, plans)
             remove_overrides(connection, [id_], now)
-            changed(connection, now)
+            changed(connection, now, caller.by, _told_override("removed", schedule, view))
 
         self._change(work)
 
@@ -153,8 +156,9 @@ class Rota:
             ends_at = moment(row.to, schedule.time_zone)
             _must_be_theirs(schedule, plans, user_id, begins_at, ends_at, now)
             id_ = offers.offer(connection, schedule.id, user_id, begins_at, ends_at, now)
-            changed(connection, now)
-            return _found(connection, schedule, id_, plans)
+            view = _found(connection, schedule, id_, plans)
+            changed(connection, now, caller.by, _told_swap("added", schedule, view))
+            return view
 
         return self._change(work)
 
@@ -188,7 +192,8 @@ class Rota:
                 )
                 made = add_override(connection, schedule.id, change, caller.by.name, now)
                 offers.set_override(connection, id_, made)
-                changed(connection, now)
+                view = _found(connection, schedule, id_, plans)
+                changed(connection, now, caller.by, _told_swap("changed", schedule, view))
             else:
                 _must_be_taken_by(user_id, _found_row(connection, schedule, id_, plans), plans)
             return _found(connection, schedule, id_, plans)
@@ -206,7 +211,8 @@ class Rota:
                     f"the role {caller.role} may only withdraw offers of its own person"
                 )
             if offers.withdraw(connection, id_, now):
-                changed(connection, now)
+                view = _found(connection, schedule, id_, plans)
+                changed(connection, now, caller.by, _told_swap("removed", schedule, view))
             elif _found_row(connection, schedule, id_, plans)["taken_by_id"] is not None:
                 raise Conflict("this offer is taken: offer the shift anew to swap it back")
 
@@ -273,6 +279,16 @@ def _override_view(row: RowMapping, plans: Plans) -> OverrideView:
         kind=change.kind,
         instead_of=person(plans, change.instead_of).email if change.instead_of else None,
         created_by=row["created_by"],
+    )
+
+
+def _told_override(verb: str, schedule: Schedule, view: OverrideView) -> Change:
+    """Write a change of an override for the audit log."""
+    instead = f" instead of {view.instead_of}" if view.instead_of else ""
+    return Change(
+        kind=f"override.{verb}",
+        subject=schedule.name,
+        detail=f"{view.kind}: {view.user}{instead}, from {view.from_} to {view.to}",
     )
 
 
@@ -359,4 +375,15 @@ def _swap_view(row: RowMapping, plans: Plans) -> SwapView:
         taken_by=PersonView(email=taker.email, name=taker.name) if taker else None,
         taken_at=row["taken_at"],
         override_id=row["override_id"],
+    )
+
+
+def _told_swap(verb: str, schedule: Schedule, view: SwapView) -> Change:
+    """Write a change of an offer for the audit log."""
+    taker = f", taken by {view.taken_by.email}" if view.taken_by else ""
+    return Change(
+        kind=f"swap.{verb}",
+        subject=schedule.name,
+        detail=f"{view.user.email}, from {view.from_:%Y-%m-%dT%H:%MZ} to {view.to:%Y-%m-%dT%H:%MZ}"
+        f"{taker}",
     )

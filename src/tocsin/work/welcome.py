@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from tocsin.core.access import Caller
 from tocsin.core.plans import Integration, Plans, Service, User
 from tocsin.store import accounts, setup
+from tocsin.store.audit import Change
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
@@ -129,7 +130,8 @@ class FirstSteps:
             here["services"].create(service, caller, now)
             if who.fallback in users:
                 setup.set_fallback(connection, who.fallback)
-                changed(connection, now)
+                told = Change(kind="fallback.changed", subject=users[who.fallback].email)
+                changed(connection, now, caller.by, told)
 
         self.database.run(work)
 

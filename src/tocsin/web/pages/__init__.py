@@ -14,18 +14,25 @@ from litestar.middleware.csrf import CSRFMiddleware
 
 from tocsin.store.vault import Vault
 from tocsin.web.pages import (
+    audit,
     connect,
     deliveries,
     doors,
+    guide,
+    health,
     incident,
     incidents,
     integrations,
+    keys,
     live,
     login,
     magic,
+    me,
     notifications,
     people,
+    reached,
     services,
+    teams,
     tuning,
     welcome,
 )
@@ -49,6 +56,13 @@ PAGES: Sequence[Any] = (
     *incident.PAGES,
     *magic.PAGES,
     *notifications.PAGES,
+    *reached.PAGES,
+    *me.PAGES,
+    *teams.PAGES,
+    *keys.PAGES,
+    *audit.PAGES,
+    *health.PAGES,
+    *guide.PAGES,
 )
 
 

@@ -175,7 +175,7 @@ class Visit:
     @property
     def by(self) -> Actor:
         """Whom the timeline names."""
-        return Actor(name=self.user.email, user_id=self.user.id)
+        return Actor(name=self.user.email, user_id=self.user.id, address=self.address)
 
     @property
     def caller(self) -> Caller:
