@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
@@ -22,6 +22,10 @@ from tocsin.store import migrations
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault, new_secret_key
+
+if TYPE_CHECKING:
+    from tocsin.web.app import WorkerHints
+    from tocsin.worker import Worker
 
 log = structlog.get_logger("boot")
 
@@ -130,7 +134,7 @@ async def serve(
     from tocsin.channels.base import Outside, make_channels  # noqa: PLC0415
     from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415
     from tocsin.dialects import load_all  # noqa: PLC0415
-    from tocsin.web.app import Web, WorkerHints  # noqa: PLC0415
+    from tocsin.web.app import Web  # noqa: PLC0415
     from tocsin.web.metrics import Metrics  # noqa: PLC0415
     from tocsin.web.server import run_server  # noqa: PLC0415
     from tocsin.worker import build_worker  # noqa: PLC0415
@@ -157,17 +161,12 @@ async def serve(
         )  # fmt: skip
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         if parts.web:
-            hints = WorkerHints(
-                wake=worker.wake,
-                wait_processed=worker.wait_processed,
-                ticked_at=lambda: worker.ticked_at,
-            )
             web = Web(
                 store.database,
                 store.plans,
                 store.vault,
                 dialects,
-                hints if parts.worker else None,
+                _hints(worker) if parts.worker else None,
                 metrics,
                 max_body=settings.max_body,
                 clock=now,
@@ -182,6 +181,16 @@ async def serve(
         elif ready is not None:
             ready.set()
         await asyncio.gather(stop.wait(), *running)
+
+
+def _hints(worker: Worker) -> WorkerHints:
+    from tocsin.web.app import WorkerHints  # noqa: PLC0415
+
+    return WorkerHints(
+        wake=worker.wake,
+        wait_processed=worker.wait_processed,
+        ticked_at=lambda: worker.ticked_at,
+    )
 
 
 def _arm(store: Store) -> None:
