@@ -29,8 +29,11 @@ from tocsin.web.pages import (
     magic,
     me,
     notifications,
+    oncall,
     people,
     reached,
+    schedule_editor,
+    schedules,
     services,
     teams,
     tuning,
@@ -63,6 +66,9 @@ PAGES: Sequence[Any] = (
     *audit.PAGES,
     *health.PAGES,
     *guide.PAGES,
+    *oncall.PAGES,
+    *schedules.PAGES,
+    *schedule_editor.PAGES,
 )
 
 
