@@ -27,10 +27,12 @@ from tocsin.web.pages import (
     live,
     login,
     magic,
+    maintenance,
     me,
     notifications,
     oncall,
     people,
+    policies,
     reached,
     schedule_editor,
     schedules,
@@ -69,6 +71,8 @@ PAGES: Sequence[Any] = (
     *oncall.PAGES,
     *schedules.PAGES,
     *schedule_editor.PAGES,
+    *policies.PAGES,
+    *maintenance.PAGES,
 )
 
 

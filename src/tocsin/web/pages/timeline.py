@@ -58,6 +58,7 @@ class Day:
 
     x: str
     width: str
+    name: str
     text: str
     is_weekend: bool
     is_today: bool
@@ -242,7 +243,7 @@ def _gap(drawing: _Drawing, begins_at: datetime, ends_at: datetime) -> Bar:
         x=x,
         width=width,
         y=0,
-        text="Nobody" if wide >= _NAMED_FROM else "",
+        text="Nobody" if wide >= 2 * _NAMED_FROM else "",
         title=drawing.said("Nobody is on call", begins_at, ends_at),
         kind="gap",
     )
@@ -259,7 +260,8 @@ def _days(drawing: _Drawing, now: datetime, changes: Sequence[ClockChange]) -> I
         yield Day(
             x=x,
             width=width,
-            text=f"{local:%a} {local.day}" + (f" {local:%b}" if is_first else ""),
+            name=f"{local:%a}",
+            text=f"{local.day} {local:%b}" if is_first else str(local.day),
             is_weekend=local.weekday() >= 5,
             is_today=day <= now < following,
             change=changed.get(day),
