@@ -14,9 +14,11 @@ from tocsin.web.pages.wallclock import ClockChange, Wall
 #: So many colours there are for people, ``who-0`` and so on.
 COLOURS = 12
 
-#: How high one line of bars is, and how narrow a bar may be that still has a name on it (percent).
+#: How high one line of bars is.
 _LINE = 34
-_NAMED_FROM = 2.0
+
+#: So many letters go on one percent of the window on a laptop; a bar's rim takes one.
+_LETTERS = 1.35
 
 #: A shift is told whole, as far as it reaches no further than this out of the window.
 _AROUND = timedelta(days=35)
@@ -60,6 +62,8 @@ class Day:
     width: str
     name: str
     text: str
+    #: Where another month begins.
+    month: str
     is_weekend: bool
     is_today: bool
     change: ClockChange | None
@@ -90,7 +94,7 @@ class Timeline:
     days: tuple[Day, ...]
     rows: tuple[Row, ...]
     lines: tuple[Line, ...]
-    #: How many gaps there are, and how long they are together.
+    #: How many gaps there are that are not over, and how long they are together.
     gap_count: int
     gap_for: timedelta
     changes: tuple[ClockChange, ...]
@@ -173,6 +177,7 @@ def timeline(
     zone = ZoneInfo(schedule.time_zone)
     rows = [_layer_row(drawing, layer, zone) for layer in in_order]
     nobody = [(gap.begins_at, gap.ends_at) for gap in empty]
+    ahead = [(max(begin, now), end) for begin, end in nobody if end > now]
     rows.append(_row(drawing, "On call", "what comes of it", result, nobody))
     return Timeline(
         wall=wall,
@@ -181,8 +186,8 @@ def timeline(
         days=tuple(_days(drawing, now, changes)),
         rows=tuple(rows),
         lines=_lines(drawing, result, nobody, now),
-        gap_count=len(nobody),
-        gap_for=sum((end - begin for begin, end in nobody), timedelta()),
+        gap_count=len(ahead),
+        gap_for=sum((end - begin for begin, end in ahead), timedelta()),
         changes=changes,
         now_x=percent(drawing.x(now)) if begins_at <= now < ends_at else None,
     )
@@ -227,7 +232,7 @@ def _bars(drawing: _Drawing, found: Iterable[Shift], *, is_result: bool) -> tupl
                 x=x,
                 width=width,
                 y=at * _LINE,
-                text=name if wide >= _NAMED_FROM else "",
+                text=_fitting(name, wide),
                 title=drawing.said(name, shift.begins_at, shift.ends_at, more),
                 kind=drawing.colours.get(shift.user_id, "who-0")
                 + (" override" if shift.is_override else ""),
@@ -237,13 +242,21 @@ def _bars(drawing: _Drawing, found: Iterable[Shift], *, is_result: bool) -> tupl
     return bars, len(free_from)
 
 
+def _fitting(name: str, wide: float) -> str:
+    """Return as much of a name as there is room for; nothing where it would say nothing."""
+    room = int(wide * _LETTERS) - 1
+    if room >= len(name):
+        return name
+    return f"{name[: room - 1].rstrip()}…" if room >= 3 else name[:room] if room == 2 else ""
+
+
 def _gap(drawing: _Drawing, begins_at: datetime, ends_at: datetime) -> Bar:
     x, width, wide = drawing.place(begins_at, ends_at)
     return Bar(
         x=x,
         width=width,
         y=0,
-        text="Nobody" if wide >= 2 * _NAMED_FROM else "",
+        text=_fitting("Nobody", wide),
         title=drawing.said("Nobody is on call", begins_at, ends_at),
         kind="gap",
     )
@@ -261,7 +274,8 @@ def _days(drawing: _Drawing, now: datetime, changes: Sequence[ClockChange]) -> I
             x=x,
             width=width,
             name=f"{local:%a}",
-            text=f"{local.day} {local:%b}" if is_first else str(local.day),
+            text=str(local.day),
+            month=f"{local:%b}" if is_first else "",
             is_weekend=local.weekday() >= 5,
             is_today=day <= now < following,
             change=changed.get(day),
