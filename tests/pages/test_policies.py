@@ -40,7 +40,7 @@ def test_a_policy_is_told_in_sentences_for_a_moment_and_a_severity(rota: World):
     viewer = signed_in(rota, "viewer")
     assert viewer.get("/policies/default").status_code == 200
     assert "Used by checkout" in viewer.words
-    assert "At once, step 1 of default pages Ann: hook at once, mail at once." in viewer.words
+    assert "At once, step 1 of default pages Ann: hook at once." in viewer.words
     viewer.get("/policies/default?severity=info&at=2026-01-07T03:00")
     assert "with severity info has low urgency" in viewer.words
     viewer.get("/policies/default?at=soon&severity=x&priority=x&service=x")
@@ -115,7 +115,7 @@ def test_an_edit_changes_the_policy_and_its_name_everywhere(rota: World):
     ("changed", "fault"),
     [
         ({"name": ""}, "A name is not empty"),
-        ({"name": "default"}, "there twice"),
+        ({"name": "default"}, "there is"),
         ({"repeat": "often"}, "The number of repeats 'often' is not a whole number"),
         ({"repeat": "101"}, "Repeat 101 is not between 0 and 100"),
         ({"steps.0.wait": "soon"}, "'soon' is not a duration: write 30s, 5m, 2h or 7d"),

@@ -348,7 +348,7 @@ def test_an_edit_that_changes_nothing_changes_nothing(rota: World):
     ("changed", "fault"),
     [
         ({"name": ""}, "A name is not empty"),
-        ({"name": "primary"}, "there twice"),
+        ({"name": "primary"}, "there is"),
         ({"time_zone": "Europe/Berln"}, "did you mean Europe/Berlin?"),
         ({"team": "nobody"}, "There is no team 'nobody'"),
         ({"layers.0.length": "many"}, "The length 'many' is not a whole number"),
