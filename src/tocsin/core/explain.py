@@ -274,6 +274,17 @@ def _warnings(
         yield f"the fallback {fallback.name} has no contact method that can be used"
 
 
+def step_faults(
+    plans: Plans, policy: Policy, loudness: Urgency, at: datetime
+) -> Mapping[int, tuple[str, ...]]:
+    """Return what is wrong with each step of a policy at a time, by its number from 1."""
+    found = {
+        number: tuple(dict.fromkeys(_step_warnings(plans, f"step {number}", step, loudness, at)))
+        for number, step in enumerate(policy.steps, 1)
+    }
+    return {number: faults for number, faults in found.items() if faults}
+
+
 def _step_warnings(
     plans: Plans, where: str, step: Step, loudness: Urgency, at: datetime
 ) -> Iterator[str]:

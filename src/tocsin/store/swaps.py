@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,17 @@ def swap(connection: Connection, schedule_id: str, id_: str) -> RowMapping | Non
     """Return an offer, withdrawn or not; None if there never was one."""
     query = select(swaps).where(swaps.c.id == id_, swaps.c.schedule_id == schedule_id)
     return connection.execute(query).mappings().first()
+
+
+def open_offers(connection: Connection, now: datetime, limit: int) -> Sequence[RowMapping]:
+    """Return the offers of every schedule that can still be taken, the nearest first."""
+    query = (
+        select(swaps)
+        .where(swaps.c.taken_by_id.is_(None), swaps.c.deleted_at.is_(None), swaps.c.ends_at > now)
+        .order_by(swaps.c.begins_at, swaps.c.id)
+        .limit(limit)
+    )
+    return connection.execute(query).mappings().all()
 
 
 def take(connection: Connection, id_: str, user_id: str, now: datetime) -> bool:

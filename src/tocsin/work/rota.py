@@ -20,7 +20,7 @@ from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.schedules import add_override, override_of, remove_overrides
 from tocsin.store.tables import overrides, swaps
-from tocsin.store.views import Page, PersonView
+from tocsin.store.views import MAX_LIMIT, Page, PersonView
 from tocsin.work.collection import check
 from tocsin.work.oncall import LONGEST_WINDOW, moment, person, schedule_named, user_id_of
 from tocsin.work.refusals import Conflict, Forbidden, Invalid
@@ -66,6 +66,15 @@ class SwapView(msgspec.Struct, frozen=True, kw_only=True):
     taken_by: PersonView | None
     taken_at: datetime | None
     override_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An offer that can still be taken, with the schedule it is of."""
+
+    schedule: Schedule
+    user_id: str
+    swap: SwapView
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,18 @@ class Rota:
                 swaps.c.user_id.in_(plans.users),
             )
         return Page(tuple(_swap_view(row, plans) for row in found), more)
+
+    def open_offers(self, now: datetime) -> list[Offer]:
+        """List what can still be taken of every schedule, the nearest first; at most 200."""
+        with self.database.read() as connection:
+            plans = self.plans.current(connection)
+            found = offers.open_offers(connection, now, MAX_LIMIT)
+        return [
+            Offer(schedule=schedule, user_id=row["user_id"], swap=_swap_view(row, plans))
+            for row in found
+            if row["user_id"] in plans.users
+            and (schedule := plans.schedules.get(row["schedule_id"])) is not None
+        ]
 
     def offer(self, reference: str, row: SwapTable, caller: Caller, now: datetime) -> SwapView:
         """Offer (part of) a shift; nothing changes until somebody takes it."""

@@ -27,10 +27,15 @@ from tocsin.web.pages import (
     live,
     login,
     magic,
+    maintenance,
     me,
     notifications,
+    oncall,
     people,
+    policies,
     reached,
+    schedule_editor,
+    schedules,
     services,
     teams,
     tuning,
@@ -63,6 +68,11 @@ PAGES: Sequence[Any] = (
     *audit.PAGES,
     *health.PAGES,
     *guide.PAGES,
+    *oncall.PAGES,
+    *schedules.PAGES,
+    *schedule_editor.PAGES,
+    *policies.PAGES,
+    *maintenance.PAGES,
 )
 
 

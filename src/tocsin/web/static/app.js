@@ -5,6 +5,7 @@ import "./incidents.js";
 import "./keys.js";
 import { keepLink } from "./connect.js";
 import { live } from "./live.js";
+import "./schedule.js";
 import { keepTimes } from "./times.js";
 import { guessZone } from "./zone.js";
 
