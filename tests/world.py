@@ -24,6 +24,7 @@ from tests.builders import NOW
 from tocsin.calendars.reading import Event, read
 from tocsin.channels.base import REGISTRY, Channel, ChannelKind, Message
 from tocsin.channels.fetch import Fetched, Unfetched
+from tocsin.core.access import EVERYTHING, Caller
 from tocsin.core.model import (
     TOCSIN,
     Actor,
@@ -362,7 +363,7 @@ class World:
     def act(self, who: str, action: Callable[[Actor], Decide], number: int = 1) -> None:
         """Let a person act on an incident, then let everything happen."""
         desk = Desk(self.database, self.plans)
-        desk.act(str(number), action(self.person(who)), self.now)
+        desk.act(str(number), action(self.person(who)), self.caller(who), self.now)
         self.settle()
 
     def person(self, who: str) -> Actor:
@@ -370,6 +371,10 @@ class World:
         users = self.plans.refresh().users.values()
         user = next(one for one in users if one.email == f"{who}@example.com")
         return Actor(name=user.name, user_id=user.id)
+
+    def caller(self, who: str) -> Caller:
+        """Return a person as one who asks, and sees everything."""
+        return Caller(by=self.person(who), role=Role.OWNER, scope=EVERYTHING)
 
     # -- time
 
@@ -458,7 +463,7 @@ class World:
         """Return every incident, the oldest first."""
         with self.database.read() as connection:
             plans = self.plans.current(connection)
-            page = views.incident_page(connection, plans, Filter(limit=200))
+            page = views.incident_page(connection, plans, EVERYTHING, Filter(limit=200))
             return [
                 views.incident_detail(connection, plans, one.id) for one in reversed(page.items)
             ]
@@ -475,4 +480,5 @@ class World:
         """Return every delivery, the oldest first."""
         with self.database.read() as connection:
             plans = self.plans.current(connection)
-            return list(reversed(views.delivery_page(connection, plans, Filter(limit=200)).items))
+            page = views.delivery_page(connection, plans, EVERYTHING, Filter(limit=200))
+            return list(reversed(page.items))

@@ -11,7 +11,8 @@ from tests.cli.test_commands import FILE
 from tests.outside import Tocsin
 from tocsin.boot import now, open_store
 from tocsin.config import load
-from tocsin.core.model import Actor, Severity
+from tocsin.core.access import EVERYTHING, Caller
+from tocsin.core.model import Actor, Role, Severity
 from tocsin.work.respond import Desk
 
 
@@ -22,8 +23,9 @@ def tocsin(tmp_path: Path, sqlite_url: str) -> Tocsin:
     made.apply(FILE)
     store = open_store(load(made.environment))
     desk, service = Desk(store.database, store.plans), next(iter(store.plans.refresh().services))
+    caller = Caller(by=Actor(name="test"), role=Role.OWNER, scope=EVERYTHING)
     for title in ("one", "two"):
-        desk.open(service, title, Severity.ERROR, "", Actor(name="test"), now())
+        desk.open(service, title, Severity.ERROR, "", caller, now())
     store.close()
     return made
 

@@ -15,7 +15,7 @@ def ask(world: World, who: str, by: str, number: int = 1) -> None:
     """Let a person ask another for help."""
     desk = Desk(world.database, world.plans)
     helper = world.person(who).user_id or ""
-    desk.add_responder(str(number), helper, world.person(by), world.now)
+    desk.add_responder(str(number), helper, world.caller(by), world.now)
     world.settle()
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.scenarios.test_cases_b import policy
 from tests.scenarios.test_engine import ROUND
 from tests.world import PEOPLE, SERVICE, World
+from tocsin.core.access import Caller
 from tocsin.core.incident import Refused
 from tocsin.core.model import Actor, Priority
 from tocsin.dialects import load_all
@@ -24,11 +25,11 @@ from tocsin.work.respond import Desk
 
 HANDS = 8
 
-Action = Callable[[Desk, Actor, World], object]
+Action = Callable[[Desk, Caller, World], object]
 
 
 def by(decide: Callable[[Actor], respond.Decide]) -> Action:
-    return lambda desk, actor, world: desk.act("1", decide(actor), world.now)
+    return lambda desk, caller, world: desk.act("1", decide(caller.by), caller, world.now)
 
 
 #: What is done, and the kind of the one entry it leaves on the timeline.
@@ -36,11 +37,11 @@ ACTIONS: dict[str, tuple[Action, str]] = {
     "acknowledge": (by(respond.acknowledge), "acknowledged"),
     "resolve": (by(respond.resolve), "resolved"),
     "prioritise": (by(lambda actor: respond.prioritise(actor, Priority.LOW)), "raised"),
-    "escalate": (lambda desk, actor, world: desk.escalate("1", actor, world.now, 1, 0), "note"),
-    "merge": (lambda desk, actor, world: desk.merge("1", "2", actor, world.now), "merged"),
+    "escalate": (lambda desk, caller, world: desk.escalate("1", caller, world.now, 1, 0), "note"),
+    "merge": (lambda desk, caller, world: desk.merge("1", "2", caller, world.now), "merged"),
     "ask for help": (
-        lambda desk, actor, world: desk.add_responder(
-            "1", world.person("cat").user_id or "", actor, world.now
+        lambda desk, caller, world: desk.add_responder(
+            "1", world.person("cat").user_id or "", caller, world.now
         ),
         "reassigned",
     ),
@@ -55,11 +56,11 @@ def test_what_many_do_at_once_happens_once(blank: World, name: str):
     blank.forget()
     action, kind = ACTIONS[name]
     desk, before = Desk(blank.database, blank.plans), blank.kinds(1).count(kind)
-    actors = [blank.person(who) for who in ("ann", "bob")] * (HANDS // 2)
+    callers = [blank.caller(who) for who in ("ann", "bob")] * (HANDS // 2)
 
-    def do(actor: Actor) -> bool:
+    def do(caller: Caller) -> bool:
         try:
-            action(desk, actor, blank)
+            action(desk, caller, blank)
         except Refused:
             return False  # a second press on a step that is no longer the current one
         # A worker looks between the presses, as it would.
@@ -67,7 +68,7 @@ def test_what_many_do_at_once_happens_once(blank: World, name: str):
         return True
 
     with ThreadPoolExecutor(HANDS) as hands:
-        done = list(hands.map(do, actors))
+        done = list(hands.map(do, callers))
     blank.settle()
     assert any(done)
     assert blank.kinds(1).count(kind) == before + 1

@@ -83,7 +83,7 @@ def test_intake_that_waits_for_an_incident_holds_none_of_its_alerts(postgres: Wo
     """A person has the incident, intake comes, the person goes on to the alerts."""
     world = postgres
     world.sentry("issue.unresolved", 1)
-    desk, actor, intake = Desk(world.database, world.plans), world.person("ann"), inbox_of(world)
+    desk, caller, intake = Desk(world.database, world.plans), world.caller("ann"), inbox_of(world)
     real = Casebook.load_incidents
     intakes: list[threading.Thread] = []
 
@@ -99,9 +99,9 @@ def test_intake_that_waits_for_an_incident_holds_none_of_its_alerts(postgres: Wo
         Casebook, "load_incidents", hold
     ):  # fmt: skip
         if hand == "resolve":
-            desk.act("1", respond.resolve(actor), world.now)
+            desk.act("1", respond.resolve(caller.by), caller, world.now)
         else:
-            desk.merge("1", "2", actor, world.now)
+            desk.merge("1", "2", caller, world.now)
         intakes[0].join()
     assert victims == []
     assert world.deliveries()[-1].status == DeliveryStatus.PROCESSED
@@ -115,16 +115,16 @@ def test_hands_and_intake_never_wait_for_each_other_in_a_circle(postgres: World)
     world = postgres
     for number in range(1, INCIDENTS + 1):
         world.sentry("issue.unresolved", number)
-    desk, actor, intake = Desk(world.database, world.plans), world.person("ann"), inbox_of(world)
+    desk, caller, intake = Desk(world.database, world.plans), world.caller("ann"), inbox_of(world)
 
     def by_hand(first: int) -> None:
         for number in range(first, INCIDENTS, HANDS):
             # Those that another hand had first are resolved, and no longer to be merged.
             with contextlib.suppress(Refused):
                 if first == 1:
-                    desk.merge(str(number + 1), str(number), actor, world.now)
+                    desk.merge(str(number + 1), str(number), caller, world.now)
                 else:
-                    desk.act(str(number), respond.resolve(actor), world.now)
+                    desk.act(str(number), respond.resolve(caller.by), caller, world.now)
 
     def take_in() -> None:
         while intake.work(world.now, 100):

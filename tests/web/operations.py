@@ -1,99 +1,197 @@
-"""Operations on what people set up, each with the least role that may: rows for the access test."""
+"""Every operation of the API: the least role that may, and what who does not see the thing is told.
+
+Paths and bodies have the names of things in braces (``{incident}``); ``two_teams.py`` makes one of
+each for every call, of one team or of the other.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 WINDOW = {"from": "2026-01-06T00:00", "to": "2026-01-07T00:00"}
 SPAN = {"from": "2026-02-06T00:00Z", "to": "2026-02-07T00:00Z"}
-ANN, BOB = "ann@example.com", "bob@example.com"
 
-#: Collection to the least role that writes, and a body with a name of its own.
-BODIES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
-    "users": ("admin", lambda new: {"email": f"{new}@example.com", "name": new}),
-    "teams": ("manager", lambda new: {"name": new}),
-    "schedules": ("manager", lambda new: {"name": new}),
-    "escalation-policies": ("manager", lambda new: {"name": new}),
-    "services": ("manager", lambda new: {"name": new}),
-    "integrations": ("manager", lambda new: {"name": new, "service": "checkout"}),
-    "maintenance-windows": ("manager", lambda new: {"reason": new, **SPAN}),
-    "absences": ("responder", lambda _new: {"user": ANN, **SPAN}),
-}
-
-
-def _of_bob(new: str) -> dict[str, str]:
-    """Return a day of one of Bob's weeks, another one for each role."""
-    nth = int(new.rstrip("m").rpartition("x")[2])
-    day = datetime(2026, 1, 13, tzinfo=UTC) + timedelta(weeks=2 * nth)
-    return {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
+#: What an operation is to who does not see the thing: it is not there (in the path, or in the body
+#: or query), it is left out of the list, it may not be put there; or everybody sees such things.
+GONE, UNKNOWN, LEFT_OUT, REFUSED, EVERYBODYS = 404, 400, "left out", 403, None
 
 
 class Row(NamedTuple):
-    """One operation; ``{thing}`` is the id of what ``makes`` (path, body, whose key) made."""
+    """One operation."""
 
     method: str
     path: str
     least: str
-    body: Callable[[str], Any] = lambda _new: None
-    makes: tuple[str, Callable[[str], Any], str] | None = None
-    #: As the description of the API names the parts of the path.
-    described: str = ""
+    #: A template, as the path is.
+    body: Any = None
+    unseen: int | str | None = GONE
+    #: A thing that such a list shows to who sees it.
+    shows: str = ""
+    #: What is answered to who may; with None, anything good.
+    answer: int | None = None
+    #: The rule is finer than the role: who asks comes to know whether the thing is there.
+    is_finer: bool = False
+    #: It is about whoever asks: the things of others are nobody else's, whatever their role.
+    is_personal: bool = False
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.method} {self.path}"
 
 
-def _collection(path: str, least: str, body: Callable[[str], Any]) -> list[Row]:
-    one, made = f"/{path}/{{thing}}", (f"/{path}", body, "owner")
-    described = f"/{path}/{{reference}}"
+def _collection(
+    path: str, least: str, thing: str, body: Any, making: int | None, unseen: int | str | None
+) -> list[Row]:
+    """Return the operations of a collection; ``making`` is of what the body names."""
+    one = f"/{path}/{{{thing}}}"
+    listed = LEFT_OUT if unseen else EVERYBODYS
     return [
-        Row("GET", f"/{path}", "viewer"),
-        Row("POST", f"/{path}", least, body),
-        Row("GET", one, "viewer", makes=made, described=described),
-        Row("PUT", one, least, body, made, described),
-        Row("PATCH", one, least, lambda _new: {}, made, described),
-        Row("DELETE", one, least, makes=made, described=described),
+        Row("GET", f"/{path}", "viewer", None, listed, shows=thing),
+        Row("POST", f"/{path}", least, body, making),
+        Row("GET", one, "viewer", None, unseen),
+        Row("PUT", one, least, body, unseen),
+        Row("PATCH", one, least, {}, unseen),
+        Row("DELETE", one, least, None, unseen),
     ]
 
 
-def _rota(path: str, method: str, least: str, body: Any = None, **more: Any) -> Row:
-    described = f"/schedules/{{reference}}/{more.pop('described', path)}"
-    return Row(method, f"/schedules/primary/{path}", least, lambda _new: body, None, described)
+_PERSON = {"email": "{new}@example.com", "name": "{new}"}
+_NAMED = {"name": "{new}"}
+_OF_TEAM = {"name": "{new}", "team": "{team}"}
+_OF_SERVICE = {"name": "{new}", "service": "{service}"}
+_COVERING = {"reason": "{new}", "services": ["{service}"], **SPAN}
+_AWAY = {"user": "{me}", **SPAN}
 
-
-def _made(at: str, body: Any, who: str) -> tuple[str, Callable[[str], Any], str]:
-    return (f"/schedules/primary/{at}", lambda _new: body, who)
-
-
-KEY = ("/api-keys", lambda new: {"name": new, "role": "viewer"}, "owner")
-
-ROWS: list[Row] = [
-    row for path, (least, body) in BODIES.items() for row in _collection(path, least, body)
-] + [
-    Row("GET", "/api-keys", "admin"),
-    Row("POST", "/api-keys", "admin", KEY[1]),
-    Row("DELETE", "/api-keys/{thing}", "admin", makes=KEY, described="/api-keys/{reference}"),
-    Row("GET", "/oncall", "viewer"),
-    Row("POST", "/maintenance-windows/preview", "viewer", lambda _new: {}),
-    Row("POST", "/schedules/preview", "viewer", lambda new: {"name": new}),
-    _rota("shifts", "GET", "viewer"),
-    _rota("coverage", "GET", "viewer"),
-    _rota("overrides", "GET", "viewer"),
-    _rota("overrides", "POST", "responder", {"user": ANN, **WINDOW}),
-    _rota("overrides/{thing}", "DELETE", "responder", described="overrides/{override_id}")._replace(
-        makes=_made("overrides", {"user": ANN, **WINDOW}, "ann")
-    ),
-    _rota("swaps", "GET", "viewer"),
-    _rota("swaps", "POST", "responder", {"user": ANN, **WINDOW}),
-    _rota("swaps/{thing}/take", "POST", "responder", {"user": ANN},
-          described="swaps/{swap_id}/take")._replace(
-        makes=("/schedules/primary/swaps", _of_bob, "bob")
-    ),
-    _rota("swaps/{thing}", "DELETE", "responder", described="swaps/{swap_id}")._replace(
-        makes=_made("swaps", WINDOW, "ann")
-    ),
+SETUP = [
+    *_collection("users", "admin", "person", _PERSON, EVERYBODYS, EVERYBODYS),
+    *_collection("teams", "manager", "group", _NAMED, EVERYBODYS, EVERYBODYS),
+    *_collection("escalation-policies", "manager", "policy", _NAMED, EVERYBODYS, EVERYBODYS),
+    *_collection("schedules", "manager", "schedule", _OF_TEAM, REFUSED, GONE),
+    *_collection("services", "manager", "service", _OF_TEAM, REFUSED, GONE),
+    *_collection("integrations", "manager", "integration", _OF_SERVICE, UNKNOWN, GONE),
+    *_collection("maintenance-windows", "manager", "window", _COVERING, UNKNOWN, GONE),
+    *_collection("absences", "responder", "absence", _AWAY, EVERYBODYS, EVERYBODYS),
+    # What one sees, put where one would not see it.
+    Row("PATCH", "/services/{mine.service}", "manager", {"team": "{team}"}, REFUSED),
+    Row("PATCH", "/schedules/{mine.schedule}", "manager", {"team": "{team}"}, REFUSED),
+    Row("PATCH", "/integrations/{mine.integration}", "manager", {"service": "{service}"}, UNKNOWN),
+    Row("PATCH", "/integrations/{mine.integration}", "manager",
+        {"routes": [{"level": ["fatal"], "service": "{service}"}]}, UNKNOWN),
+    Row("PATCH", "/maintenance-windows/{mine.window}", "manager", {"services": ["{service}"]},
+        UNKNOWN),
+    Row("PATCH", "/escalation-policies/{policy}", "manager",
+        {"steps": [{"targets": [{"schedule": "{schedule}"}]}]}, UNKNOWN),
+    Row("POST", "/maintenance-windows/preview", "viewer", {}, LEFT_OUT, shows="incident"),
+    Row("POST", "/maintenance-windows/preview", "viewer", {"services": ["{service}"]}, UNKNOWN),
 ]  # fmt: skip
 
+INCIDENTS = [
+    Row("GET", "/incidents", "viewer", None, LEFT_OUT, shows="incident"),
+    Row(
+        "GET",
+        "/incidents?service={service_of_incidents}",
+        "viewer",
+        None,
+        LEFT_OUT,
+        shows="incident",
+    ),
+    Row("GET", "/incidents?q={word}", "viewer", None, LEFT_OUT, shows="incident"),
+    Row("POST", "/incidents", "responder", {"service": "{service}", "title": "{new}"}, UNKNOWN),
+    Row("GET", "/incidents/{incident}", "viewer"),
+    Row("GET", "/incidents/{number}", "viewer"),
+    Row("POST", "/incidents/{incident}/acknowledge", "responder"),
+    Row("POST", "/incidents/{incident}/resolve", "responder"),
+    Row("POST", "/incidents/{incident}/snooze", "responder", {"for": "1h"}),
+    Row("POST", "/incidents/{incident}/escalate", "responder", {}),
+    Row("POST", "/incidents/{incident}/reassign", "responder", {"policy": "default"}),
+    Row("POST", "/incidents/{incident}/notes", "responder", {"text": "seen"}),
+    Row("POST", "/incidents/{incident}/priority", "responder", {"priority": "high"}),
+    Row("POST", "/incidents/{incident}/responders", "responder", {"user": "{mate}"}),
+    Row("POST", "/incidents/{incident}/merge", "responder", {"into": "{another}"}),
+    Row("POST", "/incidents/{mine.incident}/merge", "responder", {"into": "{incident}"}),
+    Row("POST", "/incidents/{incident}/merge", "responder", {"into": "{mine.incident}"}),
+    Row("POST", "/incidents/{incident}/unmerge", "responder", {"alert": "{merged}"}),
+    Row("GET", "/deliveries", "viewer", None, LEFT_OUT, shows="delivery"),
+    Row(
+        "GET",
+        "/deliveries?integration={integration_of_deliveries}",
+        "viewer",
+        None,
+        LEFT_OUT,
+        shows="delivery",
+    ),
+    Row("GET", "/deliveries/{delivery}", "viewer"),
+    Row("POST", "/deliveries/{delivery}/replay", "manager"),
+    Row("GET", "/notifications", "viewer", None, LEFT_OUT, shows="incident"),
+    Row("GET", "/notifications?incident={incident}", "viewer", None, LEFT_OUT, shows="incident"),
+    Row("GET", "/explain?service={service}", "viewer", None, UNKNOWN),
+]
 
-def told() -> set[tuple[str, str]]:
-    """Return every operation of the table, as the API describes it."""
-    return {(row.method, row.described or row.path) for row in ROWS}
+ROTA = [
+    Row("GET", "/oncall", "viewer", None, LEFT_OUT, shows="schedule"),
+    Row("GET", "/oncall?user={me}", "viewer", None, LEFT_OUT, shows="schedule"),
+    Row("GET", "/oncall?schedule={schedule}", "viewer"),
+    Row("GET", "/oncall?service={service}", "viewer", None, GONE),
+    Row("POST", "/schedules/preview", "viewer", _NAMED, EVERYBODYS),
+    Row("GET", "/schedules/{schedule}/shifts", "viewer"),
+    Row("GET", "/schedules/{schedule}/coverage", "viewer"),
+    Row("GET", "/schedules/{schedule}/overrides", "viewer"),
+    Row("POST", "/schedules/{schedule}/overrides", "responder", {"user": "{me}", **WINDOW}),
+    Row("DELETE", "/schedules/{schedule}/overrides/{override}", "responder"),
+    Row("GET", "/schedules/{schedule}/swaps", "viewer"),
+    Row("POST", "/schedules/{schedule}/swaps", "responder", {"user": "{me}", **WINDOW}),
+    Row("POST", "/schedules/{schedule}/swaps/{swap}/take", "responder", {"user": "{me}"}),
+    Row("DELETE", "/schedules/{schedule}/swaps/{offer}", "responder"),
+    Row("GET", "/calendars", "viewer", None, LEFT_OUT, shows="calendar"),
+    Row("GET", "/calendar-feeds", "manager", None, LEFT_OUT, shows="feed", is_finer=True),
+    Row("POST", "/calendar-feeds", "manager", {"schedule": "{schedule}"}, UNKNOWN, is_finer=True),
+    Row("POST", "/calendar-feeds", "viewer", {"user": "{me}"}, EVERYBODYS),
+    Row("DELETE", "/calendar-feeds/{feed}", "manager", is_finer=True),
+]
+
+_METHOD = {"name": "{new}", "channel": "email", "address": "n@example.com"}
+_MY = "/me/contact-methods"
+
+PERSONAL = [
+    Row("GET", _MY, "viewer", None, LEFT_OUT, shows="contact"),
+    Row("POST", _MY, "responder", _METHOD, EVERYBODYS),
+    Row("DELETE", f"{_MY}/{{contact}}", "responder"),
+    Row("POST", f"{_MY}/{{contact}}/send-code", "responder"),
+    Row("POST", f"{_MY}/{{contact}}/verify", "responder", {"code": "123456"}, answer=409),
+    Row("POST", f"{_MY}/{{contact}}/test", "responder", answer=409),
+    Row("GET", "/me/notification-rules", "viewer", None, EVERYBODYS),
+    Row("PUT", "/me/notification-rules", "responder", {"items": []}, EVERYBODYS),
+    Row("PUT", "/me/handoff-notices", "responder", {"enabled": True}, EVERYBODYS),
+]
+
+ROWS = [
+    *SETUP,
+    *INCIDENTS,
+    *ROTA,
+    *(row._replace(is_personal=True) for row in PERSONAL),
+    Row("GET", "/api-keys", "admin", None, EVERYBODYS),
+    Row("POST", "/api-keys", "admin", {"name": "{new}", "role": "viewer"}, EVERYBODYS),
+    Row("DELETE", "/api-keys/{key}", "admin", None, EVERYBODYS),
+    Row("GET", "/me", "viewer", None, EVERYBODYS),
+    Row("POST", "/users/{reachable}/page", "responder", None, EVERYBODYS),
+]
+
+_IN_BRACES = re.compile(r"\{[^}]*\}")
+
+
+def shape(method: str, path: str) -> tuple[str, str]:
+    """Return an operation whatever the parts of its path are called."""
+    return method, _IN_BRACES.sub("{}", path.partition("?")[0])
+
+
+def fill(template: Any, things: Callable[[str], str]) -> Any:
+    """Put the names of things in the place of their braces."""
+    if isinstance(template, dict):
+        return {key: fill(value, things) for key, value in template.items()}
+    if isinstance(template, list):
+        return [fill(value, things) for value in template]
+    if isinstance(template, str):
+        return _IN_BRACES.sub(lambda found: things(found[0][1:-1]), template)
+    return template

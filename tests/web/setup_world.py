@@ -38,9 +38,22 @@ class Api:
         self.keys = {
             role.value: office.create_api_key(role.value, role, world.now) for role in Role
         }
+        #: Who may do anything, whatever other keys are called.
+        self.keys["root"] = self.keys["owner"]
         for name in ("ann", "bob", "cat"):
-            email = f"{name}@example.com"
-            self.keys[name] = office.create_key_of(email, name, None, world.now)
+            self.keys[name] = self.person_key(name)
+
+    def person_key(self, who: str, role: Role | None = None) -> str:
+        """Return an API key of a person, in their role or a lesser one."""
+        world = self.world
+        office = Office(world.database, world.plans, world.vault)
+        return office.create_key_of(f"{who}@example.com", who, role, world.now)
+
+    def nobodys_key(self, role: Role) -> str:
+        """Return an API key that stands for no person."""
+        world = self.world
+        office = Office(world.database, world.plans, world.vault)
+        return office.create_api_key("nobody", role, world.now)
 
     def call(self, method: str, path: str, body: Any = None, *, who: str = "owner") -> Any:
         """Call; return the response."""

@@ -1,4 +1,4 @@
-"""The REST API: who may do what, what it answers, how it refuses."""
+"""The REST API: what it answers, how it refuses."""
 
 from __future__ import annotations
 
@@ -10,54 +10,7 @@ from typing import Any
 import pytest
 
 from tests.outside import Answer, until
-from tests.web import operations
 from tests.web.conftest import Served
-
-ROLES = ("viewer", "responder", "manager", "admin", "owner")
-
-#: Every operation, with the least role that may; ``{n}`` is an incident, ``{d}`` a delivery,
-#: ``{f}`` a calendar feed, ``{o}`` another incident, ``{k}`` the key of an alert merged into this.
-OPERATIONS: list[tuple[str, str, Any, str]] = [
-    ("GET", "/me", None, "viewer"),
-    ("GET", "/incidents", None, "viewer"),
-    ("GET", "/incidents/{n}", None, "viewer"),
-    ("GET", "/deliveries", None, "viewer"),
-    ("GET", "/deliveries/{d}", None, "viewer"),
-    ("GET", "/notifications", None, "viewer"),
-    ("POST", "/incidents", {"service": "checkout", "title": "by hand"}, "responder"),
-    ("POST", "/incidents/{n}/acknowledge", None, "responder"),
-    ("POST", "/incidents/{n}/resolve", None, "responder"),
-    ("POST", "/incidents/{n}/snooze", {"for": "1h"}, "responder"),
-    ("POST", "/incidents/{n}/escalate", {}, "responder"),
-    ("POST", "/incidents/{n}/reassign", {"policy": "default"}, "responder"),
-    ("POST", "/incidents/{n}/notes", {"text": "seen"}, "responder"),
-    ("POST", "/incidents/{n}/priority", {"priority": "high"}, "responder"),
-    ("POST", "/incidents/{n}/responders", {"user": "ann@example.com"}, "responder"),
-    ("POST", "/incidents/{n}/merge", {"into": "{o}"}, "responder"),
-    ("POST", "/incidents/{n}/unmerge", {"alert": "{k}"}, "responder"),
-    ("GET", "/explain?service=checkout", None, "viewer"),
-    ("POST", "/deliveries/{d}/replay", None, "manager"),
-    ("POST", "/users/{u}/page", None, "responder"),
-    ("GET", "/calendars", None, "viewer"),
-    ("GET", "/calendar-feeds", None, "viewer"),
-    ("POST", "/calendar-feeds", {"schedule": "primary"}, "manager"),
-    ("DELETE", "/calendar-feeds/{f}", None, "manager"),
-]
-
-METHOD = {"name": "n", "channel": "email", "address": "n@example.com"}
-
-#: Those that need the key of a person; the keys of these tests are nobody's.
-PERSONAL: list[tuple[str, str, Any, str]] = [
-    ("GET", "/me/contact-methods", None, "viewer"),
-    ("POST", "/me/contact-methods", METHOD, "responder"),
-    ("DELETE", "/me/contact-methods/{m}", None, "responder"),
-    ("POST", "/me/contact-methods/{m}/send-code", None, "responder"),
-    ("POST", "/me/contact-methods/{m}/verify", {"code": "123456"}, "responder"),
-    ("POST", "/me/contact-methods/{m}/test", None, "responder"),
-    ("GET", "/me/notification-rules", None, "viewer"),
-    ("PUT", "/me/notification-rules", {"items": []}, "responder"),
-    ("PUT", "/me/handoff-notices", {"enabled": True}, "responder"),
-]
 
 
 def call(
@@ -88,75 +41,7 @@ def problem(answer: Answer) -> Any:
     return answer.json
 
 
-# -- access
-
-
-def test_the_table_has_every_operation(served: Served):
-    """Whoever adds an operation must say here who may use it."""
-    described = json.loads(served.tocsin.request("GET", "/openapi.json").body)["paths"]
-    there = {
-        (method.upper(), path.removeprefix("/api/v1"))
-        for path, operations in described.items()
-        for method in operations
-    }
-    names = {
-        "{n}": "{reference}", "{d}": "{delivery_id}", "{f}": "{feed_id}", "{m}": "{method_id}",
-        "{u}": "{email}",
-    }  # fmt: skip
-    told = operations.told()
-    for method, path, _, _ in OPERATIONS + PERSONAL:
-        for short, long in names.items():
-            path = path.replace(short, long)  # noqa: PLW2901
-        told.add((method, path.partition("?")[0]))
-    assert there == told
-
-
-@pytest.mark.parametrize(("method", "path", "body", "least"), OPERATIONS)
-@pytest.mark.parametrize("role", [None, "not-a-key", *ROLES])
-def test_who_may_do_what(
-    served: Served, method: str, path: str, body: Any, least: str, role: str | None
-):
-    told = trigger(served)
-    feed = call(served, "POST", "/calendar-feeds", {"user": "ann@example.com"}).json
-    filled = path.format(
-        n=told["incident_id"], d=told["delivery_id"], f=feed["id"], u="ann@example.com"
-    )
-    sent = {key: fill(served, told["incident_id"], value) for key, value in (body or {}).items()}
-    answer = call(served, method, filled, body and sent, role=role)
-    if role not in ROLES:
-        assert answer.status == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
-        problem(answer)
-    elif ROLES.index(role) < ROLES.index(least):
-        assert answer.status == 403
-        assert role in problem(answer)["detail"]
-    else:
-        assert answer.status < 300, answer.body
-
-
-@pytest.mark.parametrize(("method", "path", "body", "least"), PERSONAL)
-@pytest.mark.parametrize("role", [None, *ROLES])
-def test_what_is_a_persons_needs_the_key_of_a_person(
-    served: Served, method: str, path: str, body: Any, least: str, role: str | None
-):
-    answer = call(served, method, path.format(m="cm_1"), body, role=role)
-    if role is None:
-        assert answer.status == 401
-        return
-    assert answer.status == 403
-    is_below = ROLES.index(role) < ROLES.index(least)
-    assert (role if is_below else "is nobody's") in problem(answer)["detail"]
-
-
-def fill(served: Served, incident_id: str, value: Any) -> Any:
-    """Fill in another incident, or the key of one's alert that was merged into this one."""
-    if value not in ("{o}", "{k}"):
-        return value
-    other = trigger(served)["incident_id"]
-    if value == "{o}":
-        return other
-    call(served, "POST", f"/incidents/{other}/merge", {"into": incident_id})
-    return call(served, "GET", f"/incidents/{other}").json["dedup_key"]
+# -- access: test_access.py
 
 
 def test_whoever_is_refused_is_refused_before_the_body_is_read(served: Served):

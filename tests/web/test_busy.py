@@ -44,7 +44,7 @@ def busy(receive: Callable[[], Awaitable[Any]], keep: Any, headers: Any = ()) ->
         deadlines = Deadlines(asyncio.get_running_loop())
         ports = Ports(
             plans=SimpleNamespace(by_routing_key=lambda _hash: INTEGRATION),  # type: ignore[arg-type]
-            dialects=load_all(), keep=keep, stored=never, outcome=never, may_send=never,
+            dialects=load_all(), keep=keep, stored=never, outcome=never, who=never,
             events_of=never, count=lambda *_: None, max_body=1000,
         )  # fmt: skip
         intake = Intake(ports, lambda: NOW, deadlines)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.web.setup_world import Api
-from tocsin.core.access import Caller
+from tocsin.core.access import EVERYTHING, Caller
 from tocsin.core.model import (
     Actor,
     Role,
@@ -331,7 +331,8 @@ def test_of_many_who_take_at_once_one_has_it(api: Api, offered: str):
     start = threading.Barrier(8)
 
     def take(user_id: str, email: str) -> None:
-        caller = Caller(by=Actor(name=email, user_id=user_id), role=Role.RESPONDER)
+        by = Actor(name=email, user_id=user_id)
+        caller = Caller(by=by, role=Role.RESPONDER, scope=EVERYTHING)
         start.wait()
         try:
             taken = rota.take("primary", id_, TakeTable(), caller, world.now)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.web import operations
 from tests.web.setup_world import Api
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
@@ -525,31 +524,3 @@ def test_a_key_loses_what_its_person_loses(api: Api):
     api.ok("PATCH", "/teams/payments", {"members": []})
     api.ok("DELETE", "/users/cat@example.com")
     assert api.call("GET", "/me", who="cat").status_code == 401
-
-
-# -- access
-
-
-PATHS = sorted({row.path.split("/")[1] for row in operations.ROWS})
-ROLES = ("viewer", "responder", "manager", "admin", "owner")
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_who_may_do_what(api: Api, path: str):
-    """Every operation on what people set up, in every role."""
-    rows = [row for row in operations.ROWS if row.path.split("/")[1] == path]
-    for number, row in enumerate(rows):
-        for nth, role in enumerate(ROLES):
-            # A responder is a person here: what they may do is about themselves.
-            who = "ann" if role == "responder" else role
-            new = f"n{number}x{nth}"
-            at = row.path
-            if row.makes is not None:
-                where, body, maker = row.makes
-                at = at.format(thing=api.ok("POST", where, body(f"{new}m"), who=maker)["id"])
-            if ROLES.index(role) < ROLES.index(row.least):
-                assert role in api.no(403, row.method, at, row.body(new), who=who), row
-            else:
-                api.ok(row.method, at, row.body(new), who=who)
-        api.keys["stranger"] = "not-a-key"
-        assert api.call(row.method, at, row.body("x"), who="stranger").status_code == 401

@@ -49,7 +49,7 @@ def escalate(
     """Take the next step of an incident's escalation now."""
     from tocsin.cli.daily import work
 
-    work(lambda desk, by, at: desk.escalate(number, by, at, step), as_json=as_json)
+    work(lambda desk, caller, at: desk.escalate(number, caller, at, step), as_json=as_json)
 
 
 @actions.command()
@@ -115,7 +115,7 @@ def merge(
     """End an incident and give its alerts to another, which ends with the last of them."""
     from tocsin.cli.daily import work
 
-    work(lambda desk, by, at: desk.merge(number, into, by, at), as_json=as_json)
+    work(lambda desk, caller, at: desk.merge(number, into, caller, at), as_json=as_json)
 
 
 @actions.command()
@@ -127,7 +127,7 @@ def unmerge(
     """Let an alert of a merged incident go its own way."""
     from tocsin.cli.daily import work
 
-    work(lambda desk, by, at: desk.unmerge(number, alert, by, at), as_json=as_json)
+    work(lambda desk, caller, at: desk.unmerge(number, alert, caller, at), as_json=as_json)
 
 
 @actions.command("add-responder")
@@ -140,7 +140,10 @@ def add_responder(
     from tocsin.cli.daily import named, work
 
     user_id, _ = named(user)
-    work(lambda desk, by, at: desk.add_responder(number, user_id or "", by, at), as_json=as_json)
+    work(
+        lambda desk, caller, at: desk.add_responder(number, user_id or "", caller, at),
+        as_json=as_json,
+    )
 
 
 @actions.command()

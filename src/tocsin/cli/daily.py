@@ -12,12 +12,14 @@ import typer
 from tocsin.boot import Store, now, open_store
 from tocsin.cli.output import print_json, print_table
 from tocsin.config import load
+from tocsin.core.access import EVERYTHING, Caller
 from tocsin.core.explain import explain
 from tocsin.core.model import (
     Actor,
     DeliveryStatus,
     IncidentStatus,
     Priority,
+    Role,
     Severity,
 )
 from tocsin.core.times import parse_instant
@@ -36,11 +38,13 @@ def _store() -> Iterator[Store]:
         store.close()
 
 
-def _me() -> Actor:
+def _me() -> Caller:
+    """Return who types: whoever can open the database may do anything to it."""
     try:
-        return Actor(name=f"{getpass.getuser()} (command line)")
+        name = f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):
-        return Actor(name="command line")
+        name = "command line"
+    return Caller(by=Actor(name=name), role=Role.OWNER, scope=EVERYTHING)
 
 
 def _time(at: datetime | None) -> str:
@@ -67,7 +71,8 @@ def list_incidents(status: str | None, service: str | None, limit: int, *, as_js
         if service is not None:
             ids = tuple(one.id for one in plans.services.values() if one.name == service)
             equal.append(("service_id", ids or ("-",)))
-        page = views.incident_page(connection, plans, Filter(equal=tuple(equal), limit=limit))
+        wanted = Filter(equal=tuple(equal), limit=limit)
+        page = views.incident_page(connection, plans, EVERYTHING, wanted)
     if as_json:
         print_json(page.items)
     else:
@@ -93,10 +98,11 @@ def list_incidents(status: str | None, service: str | None, limit: int, *, as_js
 def show_incident(reference: str, *, as_json: bool) -> None:
     """Print one incident with its timeline."""
     with _store() as store, store.database.read() as connection:
-        id_ = views.incident_id(connection, reference)
+        plans = store.plans.current(connection)
+        id_ = views.incident_id(connection, plans, EVERYTHING, reference)
         if id_ is None:
             raise NotFound(f"there is no incident {reference}")
-        one = views.incident_detail(connection, store.plans.current(connection), id_)
+        one = views.incident_detail(connection, plans, id_)
     if as_json:
         print_json(one)
         return
@@ -114,10 +120,13 @@ def show_incident(reference: str, *, as_json: bool) -> None:
 
 def act(reference: str, action: Callable[[Actor], Decide], *, as_json: bool) -> None:
     """Do something to an incident, and print it as it is then."""
-    work(lambda desk, by, at: desk.act(reference, action(by), at), as_json=as_json)
+    work(
+        lambda desk, caller, at: desk.act(reference, action(caller.by), caller, at),
+        as_json=as_json,
+    )
 
 
-def work(do: Callable[[Desk, Actor, datetime], str], *, as_json: bool) -> None:
+def work(do: Callable[[Desk, Caller, datetime], str], *, as_json: bool) -> None:
     """Do something at the desk, and print the incident it returns as it is then."""
     with _store() as store:
         id_ = do(Desk(store.database, store.plans), _me(), now())
@@ -179,7 +188,8 @@ def list_deliveries(
         if integration is not None:
             ids = tuple(one.id for one in plans.integrations.values() if one.name == integration)
             equal.append(("integration_id", ids or ("-",)))
-        page = views.delivery_page(connection, plans, Filter(equal=tuple(equal), limit=limit))
+        wanted = Filter(equal=tuple(equal), limit=limit)
+        page = views.delivery_page(connection, plans, EVERYTHING, wanted)
     if as_json:
         print_json(page.items)
     else:
@@ -206,7 +216,7 @@ def list_deliveries(
 def show_delivery(id_: str, *, as_json: bool) -> None:
     """Print one delivery with its request."""
     with _store() as store, store.database.read() as connection:
-        one = views.delivery_detail(connection, store.plans.current(connection), id_)
+        one = views.delivery_detail(connection, store.plans.current(connection), EVERYTHING, id_)
     if one is None:
         raise NotFound(f"there is no delivery {id_}")
     if as_json:
@@ -225,7 +235,7 @@ def show_delivery(id_: str, *, as_json: bool) -> None:
 def replay_delivery(id_: str, *, as_json: bool) -> None:
     """Feed a delivery in again, and print the new one's id."""
     with _store() as store:
-        new = Office(store.database, store.plans, store.vault).replay(id_, now())
+        new = Office(store.database, store.plans, store.vault).replay(id_, _me(), now())
     if new is None:
         raise NotFound(f"there is no delivery {id_}")
     if as_json:

@@ -24,6 +24,7 @@ from rich.text import Text
 from tocsin import logs
 from tocsin.boot import Parts, Store, free_port, now, open_store, serve
 from tocsin.config import load
+from tocsin.core.access import EVERYTHING, Caller, scope_of
 from tocsin.core.model import (
     Actor,
     Role,
@@ -278,18 +279,20 @@ def _acknowledge(store: Store) -> None:
     with store.database.read() as connection:
         plans = store.plans.current(connection)
         wanted = Filter(equal=(("status", ("triggered",)),), limit=1)
-        page = views.incident_page(connection, plans, wanted)
+        page = views.incident_page(connection, plans, EVERYTHING, wanted)
     ann = next(user for user in plans.users.values() if user.name == "Ann")
     by = Actor(name=ann.email, user_id=ann.id)
+    caller = Caller(by=by, role=ann.role, scope=scope_of(plans, ann.role, ann.id))
     for incident in page.items:
-        Desk(store.database, store.plans).act(incident.id, respond.acknowledge(by), now())
+        desk = Desk(store.database, store.plans)
+        desk.act(incident.id, respond.acknowledge(by), caller, now())
 
 
 def _look(store: Store, show: Show) -> None:
     with store.database.read() as connection:
         plans = store.plans.current(connection)
-        show.deliveries = views.delivery_page(connection, plans, Filter(limit=10)).items
-        show.incidents = views.incident_page(connection, plans, Filter(limit=6)).items
+        show.deliveries = views.delivery_page(connection, plans, EVERYTHING, Filter(limit=10)).items
+        show.incidents = views.incident_page(connection, plans, EVERYTHING, Filter(limit=6)).items
 
 
 _COLOURS = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from tocsin.core.model import TOCSIN
 from tocsin.store import jobs
@@ -167,13 +167,20 @@ def find_feed(connection: Connection, key: str) -> Feed | None:
 
 
 def feed_page(
-    connection: Connection, user_id: str | None, after: str | None, limit: int
+    connection: Connection,
+    user_id: str | None,
+    schedule_ids: Collection[str] | None,
+    after: str | None,
+    limit: int,
 ) -> list[Feed]:
-    """Return living feeds, the newest first: of one person, or all."""
+    """Return living feeds, the newest first: of one person or of all, of all schedules or some."""
     columns = calendar_feeds.c
     query = _feeds().order_by(columns.id.desc()).limit(limit)
     if user_id is not None:
         query = query.where(columns.user_id == user_id)
+    if schedule_ids is not None:
+        of_none = columns.schedule_id.is_(None)
+        query = query.where(or_(of_none, columns.schedule_id.in_(schedule_ids)))
     if after is not None:
         query = query.where(columns.id < after)
     return [Feed(**row) for row in connection.execute(query).mappings()]

@@ -22,6 +22,7 @@ from tocsin.core.model import (
     Urgency,
 )
 from tocsin.store.db import insert_many
+from tocsin.store.sight import Ways, if_seen
 from tocsin.store.tables import (
     deliveries,
     escalation_policies,
@@ -198,13 +199,13 @@ def add_entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def opened_since(
-    connection: Connection, since: datetime, service_ids: Sequence[str], limit: int
+    connection: Connection, since: datetime, service_ids: Sequence[str], ways: Ways, limit: int
 ) -> list[Incident]:
-    """Return incidents of some services (none named: of all), the newest first."""
+    """Return incidents of some services (none named: of all) that are seen, the newest first."""
     query = select(incidents).where(incidents.c.triggered_at >= since)
     if service_ids:
         query = query.where(incidents.c.service_id.in_(service_ids))
-    query = query.order_by(incidents.c.number.desc()).limit(limit)
+    query = if_seen(query, ways).order_by(incidents.c.number.desc()).limit(limit)
     return [incident_of(row) for row in connection.execute(query).mappings()]
 
 

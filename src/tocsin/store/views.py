@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
 
+from tocsin.core.access import Scope
 from tocsin.core.escalation import policy_of
 from tocsin.core.model import (
     DeliveryStatus,
@@ -26,6 +27,7 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.times import whole_seconds
+from tocsin.store import sight
 from tocsin.store.incidents import incident_of, load
 from tocsin.store.tables import (
     alerts,
@@ -230,6 +232,11 @@ class Filter:
     limit: int = 50
     cursor: str | None = None
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is narrowed to anything."""
+        return bool(self.equal or self.q)
+
 
 def encode_cursor(value: str | int) -> str:
     """Make a cursor."""
@@ -256,15 +263,16 @@ def decode_cursor(cursor: str, shape: re.Pattern[str]) -> str:
 # -- incidents ----------------------------------------------------------------------------------
 
 
-def incident_id(connection: Connection, reference: str) -> str | None:
-    """Return the id of the incident that an id or a number names."""
+def incident_id(connection: Connection, plans: Plans, scope: Scope, reference: str) -> str | None:
+    """Return the id of the incident that an id or a number names; None for one not seen, too."""
     column: ColumnElement[Any] = incidents.c.id
     value: str | int = reference.replace("\0", "")
     if reference.isdecimal():
         if len(reference) > MAX_DIGITS:
             return None
         column, value = incidents.c.number, int(reference)
-    found: str | None = connection.scalar(select(incidents.c.id).where(column == value))
+    query = select(incidents.c.id).where(column == value)
+    found: str | None = connection.scalar(sight.if_seen(query, sight.of_incidents(plans, scope)))
     return found
 
 
@@ -275,9 +283,13 @@ def assignee_ids(connection: Connection, id_: str) -> frozenset[str]:
 
 
 def incident_page(
-    connection: Connection, plans: Plans, wanted: Filter, assignee_id: str | None = None
+    connection: Connection,
+    plans: Plans,
+    scope: Scope,
+    wanted: Filter,
+    assignee_id: str | None = None,
 ) -> Page[IncidentView]:
-    """List incidents, the newest first."""
+    """List the incidents that are seen, the newest first."""
     query = _narrowed(select(incidents), incidents.c, wanted)
     if assignee_id is not None:
         mine = select(incident_assignees.c.incident_id).where(
@@ -289,7 +301,9 @@ def incident_page(
     if wanted.cursor:
         before = int(decode_cursor(wanted.cursor, NUMBER))
         query = query.where(incidents.c.number < before)
-    query = query.order_by(incidents.c.number.desc()).limit(wanted.limit + 1)
+    ways = sight.of_incidents(plans, scope)
+    is_narrow = assignee_id is not None or wanted.is_narrow
+    query = _newest(query, incidents.c.number, ways, wanted, is_narrow=is_narrow)
     rows = list(connection.execute(query).mappings())
     shown = rows[: wanted.limit]
     views = incident_views(connection, plans, [incident_of(row) for row in shown])
@@ -452,9 +466,9 @@ def struct_of(kind: type[S], row: RowMapping) -> S:
 
 
 def notification_page(
-    connection: Connection, plans: Plans, wanted: Filter
+    connection: Connection, plans: Plans, scope: Scope, wanted: Filter
 ) -> Page[NotificationView]:
-    """List notifications, the newest first."""
+    """List the notifications that are seen, the newest first."""
     query = _narrowed(select(notifications), notifications.c, wanted)
     if wanted.q:
         columns = notifications.c
@@ -464,7 +478,9 @@ def notification_page(
             named = select(incidents.c.id).where(incidents.c.number == int(number))
             ways.append(columns.incident_id.in_(named))
         query = query.where(or_(*ways))
-    rows, more = _page_of(connection, query, notifications.c.id, wanted)
+    seen = sight.of_notifications(plans, scope)
+    # No index goes by their services: they are gone through by id, whatever is seen of them.
+    rows, more = _page_of(connection, query, notifications.c.id, seen, wanted, is_narrow=True)
     return Page(tuple(notification_views(connection, plans, rows)), more)
 
 
@@ -527,8 +543,10 @@ def notification_views(
 # -- deliveries ---------------------------------------------------------------------------------
 
 
-def delivery_page(connection: Connection, plans: Plans, wanted: Filter) -> Page[DeliveryView]:
-    """List deliveries, the newest first."""
+def delivery_page(
+    connection: Connection, plans: Plans, scope: Scope, wanted: Filter
+) -> Page[DeliveryView]:
+    """List the deliveries that are seen, the newest first."""
     query = _narrowed(select(deliveries), deliveries.c, wanted)
     if wanted.q:
         query = query.where(
@@ -538,23 +556,31 @@ def delivery_page(connection: Connection, plans: Plans, wanted: Filter) -> Page[
                 deliveries.c.reason.icontains(wanted.q, autoescape=True),
             )
         )
-    rows, more = _page_of(connection, query, deliveries.c.id, wanted)
+    ways = sight.of_deliveries(plans, scope)
+    rows, more = _page_of(
+        connection, query, deliveries.c.id, ways, wanted, is_narrow=wanted.is_narrow
+    )
     return Page(tuple(_delivery_view(row, plans) for row in rows), more)
 
 
-def delivery(connection: Connection, plans: Plans, id_: str) -> DeliveryView | None:
+def delivery(connection: Connection, plans: Plans, scope: Scope, id_: str) -> DeliveryView | None:
     """Show one delivery as in the list, or None."""
-    row = connection.execute(select(deliveries).where(deliveries.c.id == id_)).mappings().first()
+    query = select(deliveries).where(deliveries.c.id == id_)
+    query = sight.if_seen(query, sight.of_deliveries(plans, scope))
+    row = connection.execute(query).mappings().first()
     return _delivery_view(row, plans) if row else None
 
 
-def delivery_detail(connection: Connection, plans: Plans, id_: str) -> DeliveryDetail | None:
+def delivery_detail(
+    connection: Connection, plans: Plans, scope: Scope, id_: str
+) -> DeliveryDetail | None:
     """Show one delivery with its request, or None."""
     query = (
         select(deliveries, delivery_bodies.c.headers, delivery_bodies.c.body)
         .join(delivery_bodies, delivery_bodies.c.delivery_id == deliveries.c.id)
         .where(deliveries.c.id == id_)
     )
+    query = sight.if_seen(query, sight.of_deliveries(plans, scope))
     row = connection.execute(query).mappings().first()
     if row is None:
         return None
@@ -590,12 +616,33 @@ def _narrowed(query: Select[Any], columns: Any, wanted: Filter) -> Select[Any]:
     return query
 
 
+def _newest(
+    query: Select[Any],
+    key: ColumnElement[Any],
+    ways: sight.Ways,
+    wanted: Filter,
+    *,
+    is_narrow: bool,
+) -> Select[Any]:
+    """Return the newest rows, and one more, that are seen; a filter is an index's better guide."""
+    limit = wanted.limit + 1
+    if not is_narrow:
+        return sight.newest(query, key, ways, limit)
+    return sight.if_seen(query, ways).order_by(key.desc()).limit(limit)
+
+
 def _page_of(
-    connection: Connection, query: Select[Any], id_: ColumnElement[str], wanted: Filter
+    connection: Connection,
+    query: Select[Any],
+    id_: ColumnElement[str],
+    ways: sight.Ways,
+    wanted: Filter,
+    *,
+    is_narrow: bool,
 ) -> tuple[list[RowMapping], str | None]:
     if wanted.cursor:
         query = query.where(id_ < decode_cursor(wanted.cursor, ID))
-    query = query.order_by(id_.desc()).limit(wanted.limit + 1)
+    query = _newest(query, id_, ways, wanted, is_narrow=is_narrow)
     rows = list(connection.execute(query).mappings())
     shown = rows[: wanted.limit]
     return shown, encode_cursor(shown[-1]["id"]) if len(rows) > wanted.limit else None

@@ -10,7 +10,7 @@ from litestar import Controller, Request, Router, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from tocsin.core.access import Action
+from tocsin.core.access import Action, Caller
 from tocsin.core.model import (
     Actor,
     DeliveryOutcome,
@@ -34,8 +34,7 @@ from tocsin.store.views import (
 )
 from tocsin.web import me, schemas
 from tocsin.web.auth import guard
-from tocsin.web.back import Back, Cursor, Limit, Words
-from tocsin.web.back import actor as _actor
+from tocsin.web.back import Back, Cursor, Limit, Words, asked, caller_of, known_to
 from tocsin.web.back import back_of as _back
 from tocsin.web.calendar import FeedController, list_calendars
 from tocsin.web.explain import get_explanation
@@ -74,6 +73,7 @@ class IncidentController(Controller):
     @get(opt={"action": Action.READ}, sync_to_thread=True)
     def list_incidents(
         self,
+        request: Request[Any, Any, State],
         state: State,
         status: Words = None,
         service: Words = None,
@@ -92,12 +92,13 @@ class IncidentController(Controller):
         back = _back(state)
         with back.desk.database.read() as connection:
             plans = back.desk.plans.current(connection)
+            scope = caller_of(request, plans).scope
             wanted = Filter(
                 equal=_equal(
                     ("status", _split(status, IncidentStatus, "status")),
                     ("severity", _split(severity, Severity, "severity")),
                     ("urgency", _split(urgency, Urgency, "urgency")),
-                    ("service_id", _ids(plans.services, service)),
+                    ("service_id", _ids(scope.seen(plans).services, service)),
                 ),
                 q=q,
                 limit=limit,
@@ -105,7 +106,7 @@ class IncidentController(Controller):
             )
             person = next((u.id for u in plans.users.values() if u.email == assignee), "-")
             return views.incident_page(
-                connection, plans, wanted, person if assignee is not None else None
+                connection, plans, scope, wanted, person if assignee is not None else None
             )
 
     @post(opt={"action": Action.RESPOND}, sync_to_thread=True)
@@ -113,9 +114,8 @@ class IncidentController(Controller):
         self, request: Request[Any, Any, State], state: State, data: JSONBody[schemas.OpenIncident]
     ) -> IncidentView:
         """Open an incident by hand."""
-        back = _back(state)
-        plans = back.desk.plans.refresh()
-        service = service_named(plans, data.service)
+        back, plans, seen = known_to(request, state)
+        service = service_named(seen, data.service)
         if service is None:
             raise Wrong(f"there is no service {data.service!r}")
         if not data.title.strip():
@@ -125,7 +125,7 @@ class IncidentController(Controller):
             data.title,
             data.severity,
             data.details,
-            _actor(request, plans),
+            caller_of(request, plans),
             back.clock(),
             data.priority,
         )
@@ -133,14 +133,17 @@ class IncidentController(Controller):
         return _shown(back, id_)
 
     @get("/{reference:str}", opt={"action": Action.READ}, sync_to_thread=True)
-    def get_incident(self, state: State, reference: FromPath[str]) -> IncidentDetail:
+    def get_incident(
+        self, request: Request[Any, Any, State], state: State, reference: FromPath[str]
+    ) -> IncidentDetail:
         """Show one incident, by id or number, with its alerts, timeline and notifications."""
         back = _back(state)
         with back.desk.database.read() as connection:
-            id_ = views.incident_id(connection, reference)
+            plans = back.desk.plans.current(connection)
+            scope = caller_of(request, plans).scope
+            id_ = views.incident_id(connection, plans, scope, reference)
             if id_ is None:
                 raise NotFound(f"there is no incident {reference}")
-            plans = back.desk.plans.current(connection)
             return views.incident_detail(connection, plans, id_)
 
     @post("/{reference:str}/acknowledge", opt={"action": Action.RESPOND}, sync_to_thread=True,
@@ -186,7 +189,7 @@ class IncidentController(Controller):
         return _done(
             request,
             state,
-            lambda desk, by, now: desk.escalate(reference, by, now, seen.step, seen.round),
+            lambda desk, caller, now: desk.escalate(reference, caller, now, seen.step, seen.round),
         )
 
     @post("/{reference:str}/reassign", opt={"action": Action.RESPOND}, sync_to_thread=True,
@@ -254,7 +257,9 @@ class IncidentController(Controller):
     ) -> IncidentView:
         """End it, and give its alerts to another incident, which ends with the last of them."""
         return _done(
-            request, state, lambda desk, by, now: desk.merge(reference, str(data.into), by, now)
+            request,
+            state,
+            lambda desk, caller, now: desk.merge(reference, str(data.into), caller, now),
         )
 
     @post("/{reference:str}/unmerge", opt={"action": Action.RESPOND}, sync_to_thread=True,
@@ -268,7 +273,9 @@ class IncidentController(Controller):
     ) -> IncidentView:
         """Let an alert go its own way; the answer is its own incident, or, if it is over, this."""
         return _done(
-            request, state, lambda desk, by, now: desk.unmerge(reference, data.alert, by, now)
+            request,
+            state,
+            lambda desk, caller, now: desk.unmerge(reference, data.alert, caller, now),
         )
 
     @post("/{reference:str}/responders", opt={"action": Action.RESPOND}, sync_to_thread=True,
@@ -286,7 +293,9 @@ class IncidentController(Controller):
         if user is None:
             raise Wrong(f"there is no user {data.user!r}")
         return _done(
-            request, state, lambda desk, by, now: desk.add_responder(reference, user.id, by, now)
+            request,
+            state,
+            lambda desk, caller, now: desk.add_responder(reference, user.id, caller, now),
         )
 
 
@@ -317,15 +326,18 @@ def _act(
     reference: str,
     action: Callable[[Actor], respond.Decide],
 ) -> IncidentView:
-    return _done(request, state, lambda desk, by, now: desk.act(reference, action(by), now))
+    return _done(
+        request,
+        state,
+        lambda desk, caller, now: desk.act(reference, action(caller.by), caller, now),
+    )
 
 
 def _done(
-    request: Request[Any, Any, State], state: State, work: Callable[[Desk, Actor, datetime], str]
+    request: Request[Any, Any, State], state: State, work: Callable[[Desk, Caller, datetime], str]
 ) -> IncidentView:
-    back = _back(state)
-    by = _actor(request, back.desk.plans.refresh(at_most_every=1.0))
-    id_ = work(back.desk, by, back.clock())
+    back, caller = asked(request, state)
+    id_ = work(back.desk, caller, back.clock())
     back.wake()
     return _shown(back, id_)
 
@@ -344,6 +356,7 @@ class DeliveryController(Controller):
     @get(opt={"action": Action.READ}, sync_to_thread=True)
     def list_deliveries(
         self,
+        request: Request[Any, Any, State],
         state: State,
         integration: Words = None,
         status: Words = None,
@@ -358,9 +371,10 @@ class DeliveryController(Controller):
         back = _back(state)
         with back.desk.database.read() as connection:
             plans = back.desk.plans.current(connection)
+            scope = caller_of(request, plans).scope
             wanted = Filter(
                 equal=_equal(
-                    ("integration_id", _ids(plans.integrations, integration)),
+                    ("integration_id", _ids(scope.seen(plans).integrations, integration)),
                     ("status", _split(status, DeliveryStatus, "status")),
                     ("outcome", _split(outcome, DeliveryOutcome, "outcome")),
                 ),
@@ -368,25 +382,30 @@ class DeliveryController(Controller):
                 limit=limit,
                 cursor=cursor,
             )
-            return views.delivery_page(connection, plans, wanted)
+            return views.delivery_page(connection, plans, scope, wanted)
 
     @get("/{delivery_id:str}", opt={"action": Action.READ}, sync_to_thread=True)
-    def get_delivery(self, state: State, delivery_id: FromPath[str]) -> DeliveryDetail:
+    def get_delivery(
+        self, request: Request[Any, Any, State], state: State, delivery_id: FromPath[str]
+    ) -> DeliveryDetail:
         """Show one delivery with its headers (secrets masked) and body."""
         back = _back(state)
         with back.desk.database.read() as connection:
             plans = back.desk.plans.current(connection)
-            found = views.delivery_detail(connection, plans, delivery_id)
+            scope = caller_of(request, plans).scope
+            found = views.delivery_detail(connection, plans, scope, delivery_id)
         if found is None:
             raise NotFound(f"there is no delivery {delivery_id}")
         return found
 
     @post("/{delivery_id:str}/replay", opt={"action": Action.REPLAY}, sync_to_thread=True,
           status_code=202)  # fmt: skip
-    def replay(self, state: State, delivery_id: FromPath[str]) -> schemas.Replayed:
+    def replay(
+        self, request: Request[Any, Any, State], state: State, delivery_id: FromPath[str]
+    ) -> schemas.Replayed:
         """Feed a stored delivery in again, as a new one."""
-        back = _back(state)
-        new = back.office.replay(delivery_id, back.clock())
+        back, caller = asked(request, state)
+        new = back.office.replay(delivery_id, caller, back.clock())
         if new is None:
             raise NotFound(f"there is no delivery {delivery_id}")
         back.wake()
@@ -395,6 +414,7 @@ class DeliveryController(Controller):
 
 @get("/notifications", opt={"action": Action.READ}, sync_to_thread=True, tags=["notifications"])
 def list_notifications(
+    request: Request[Any, Any, State],
     state: State,
     incident: Annotated[str | None, QueryParameter(description="An id or number.")] = None,
     user: Annotated[str | None, QueryParameter(description="An e-mail address.")] = None,
@@ -405,15 +425,16 @@ def list_notifications(
     back = _back(state)
     with back.desk.database.read() as connection:
         plans = back.desk.plans.current(connection)
+        scope = caller_of(request, plans).scope
         pairs: list[tuple[str, tuple[str, ...]]] = []
         if incident is not None:
-            found = views.incident_id(connection, incident)
+            found = views.incident_id(connection, plans, scope, incident)
             pairs.append(("incident_id", (found,) if found else _NOBODY))
         if user is not None:
             ids = tuple(one.id for one in plans.users.values() if one.email == user)
             pairs.append(("user_id", ids or _NOBODY))
         wanted = Filter(equal=_equal(*pairs), limit=limit, cursor=cursor)
-        return views.notification_page(connection, plans, wanted)
+        return views.notification_page(connection, plans, scope, wanted)
 
 
 @get("/me", opt={"action": Action.READ}, sync_to_thread=True, tags=["me"])

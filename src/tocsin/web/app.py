@@ -21,11 +21,13 @@ from sqlalchemy.exc import DBAPIError
 
 from tocsin import __version__
 from tocsin.channels.guard import IpNetwork
+from tocsin.core.access import EVERYTHING
 from tocsin.core.dialect import Dialect
 from tocsin.core.plans import Integration
 from tocsin.store import inbox, jobs, views
 from tocsin.store.db import Database
 from tocsin.store.inbox import Arrival, Stored
+from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
 from tocsin.web.api import build_router
@@ -126,7 +128,7 @@ class Web:
                 keep=self._commit.keep,
                 stored=self._stored,
                 outcome=self._outcome,
-                may_send=self._may_send,
+                who=self._who,
                 events_of=self._events_of,
                 count=metrics.count_intake,
                 max_body=max_body,
@@ -240,16 +242,17 @@ class Web:
 
     def _outcome_now(self, delivery_id: str) -> Outcome | None:
         with self._database.read() as connection:
-            found = views.delivery(connection, self._plans.current(connection), delivery_id)
+            plans = self._plans.current(connection)
+            found = views.delivery(connection, plans, EVERYTHING, delivery_id)
         if found is None or found.status == "accepted":
             return None
         return Outcome(outcome=found.outcome, incident_id=found.incident_id)
 
-    async def _may_send(self, key: str) -> bool | None:
-        return await asyncio.to_thread(self._office.may_send_events, key)
+    async def _who(self, key: str) -> ApiKey | None:
+        return await asyncio.to_thread(self._office.who, key)
 
-    async def _events_of(self, service: str) -> Integration | None:
-        return await asyncio.to_thread(self._office.events_integration, service, self._clock())
+    async def _events_of(self, service: str, key: ApiKey) -> Integration | None:
+        return await asyncio.to_thread(self._office.events_integration, service, key, self._clock())
 
     async def _refresh_forever(self) -> None:
         while True:

@@ -13,11 +13,8 @@ from litestar.datastructures import State
 from litestar.params import QueryParameter
 
 from tocsin.channels.guard import IpNetwork
-from tocsin.core.access import Caller
+from tocsin.core.access import Caller, scope_of
 from tocsin.core.dialect import Dialect
-from tocsin.core.model import (
-    Actor,
-)
 from tocsin.core.plans import Plans
 from tocsin.store import views
 from tocsin.store.people import ApiKey
@@ -67,13 +64,21 @@ def back_of(state: State) -> Back:
     return back
 
 
-def actor(request: Request[Any, Any, State], plans: Plans) -> Actor:
-    """Return whom the timeline names for what this request does."""
-    caller: ApiKey = request.state.caller
-    return actor_of(caller, plans)
-
-
 def caller_of(request: Request[Any, Any, State], plans: Plans) -> Caller:
-    """Return who asks, and in which role."""
+    """Return who asks, in which role, and seeing what."""
     asking: ApiKey = request.state.caller
-    return Caller(by=actor_of(asking, plans), role=asking.role)
+    scope = scope_of(plans, asking.role, asking.user_id)
+    return Caller(by=actor_of(asking, plans), role=asking.role, scope=scope)
+
+
+def asked(request: Request[Any, Any, State], state: State) -> tuple[Back, Caller]:
+    """Return what a handler that changes something stands on, and who asks."""
+    back = back_of(state)
+    return back, caller_of(request, back.desk.plans.refresh(at_most_every=1.0))
+
+
+def known_to(request: Request[Any, Any, State], state: State) -> tuple[Back, Plans, Plans]:
+    """Return what a handler stands on; the plans; and the plans as far as who asks sees them."""
+    back = back_of(state)
+    plans = back.desk.plans.refresh()
+    return back, plans, caller_of(request, plans).scope.seen(plans)

@@ -16,17 +16,16 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy import Connection
 
 from tocsin.calendars.feed import duties, render
-from tocsin.core.access import Action, may
+from tocsin.core.access import Action, Caller
 from tocsin.core.model import Actor
 from tocsin.core.plans import Plans, Schedule, User
 from tocsin.store import audit, calendars
 from tocsin.store.calendars import Calendar, Feed
 from tocsin.store.db import Database
-from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
 from tocsin.store.schedules import People
 from tocsin.store.views import ID, MAX_LIMIT, Page, PersonView, decode_cursor, encode_cursor
-from tocsin.web.auth import actor_of
+from tocsin.web.back import caller_of
 from tocsin.web.problems import Denied, Wrong
 from tocsin.web.schemas import CalendarView, FeedView, Named, NewFeed
 from tocsin.work.respond import NotFound
@@ -200,13 +199,15 @@ class FeedController(Controller):
     ) -> Page[FeedView]:
         """List feeds, the newest first: all of them, or a person's own."""
         feeds: Feeds = state.feeds
-        caller: ApiKey = request.state.caller
-        # No person has the id "-".
-        of = None if may(caller.role, Action.CONFIGURE) else caller.user_id or "-"
         after = decode_cursor(cursor, ID) if cursor else None
         with feeds.database.read() as connection:
             plans = feeds.plans.current(connection)
-            rows = calendars.feed_page(connection, of, after, limit + 1)
+            caller = caller_of(request, plans)
+            # No person has the id "-".
+            of = None if caller.may(Action.CONFIGURE) else caller.by.user_id or "-"
+            scope = caller.scope
+            schedules = None if scope.is_everything else list(scope.seen(plans).schedules)
+            rows = calendars.feed_page(connection, of, schedules, after, limit + 1)
         shown = tuple(_view(row, plans) for row in rows[:limit])
         return Page(shown, encode_cursor(shown[-1].id) if len(rows) > limit else None)
 
@@ -217,15 +218,17 @@ class FeedController(Controller):
         """Make a feed of a schedule or a person; its ``url`` is told here and never again."""
         feeds: Feeds = state.feeds
         plans = feeds.plans.refresh()
+        caller = caller_of(request, plans)
         if (data.schedule is None) == (data.user is None):
             raise Wrong("name exactly one of schedule (a name) and user (an e-mail address)")
         user = next((u for u in plans.users.values() if u.email == data.user), None)
-        schedule = next((s for s in plans.schedules.values() if s.name == data.schedule), None)
-        _check_may(request.state.caller, user.id if user else None)
+        schedules = caller.scope.seen(plans).schedules.values()
+        schedule = next((s for s in schedules if s.name == data.schedule), None)
+        _check_may(caller, user.id if user else None)
         if user is None and schedule is None:
             raise Wrong(f"there is no {'user' if data.user else 'schedule'} of that name")
-        by = actor_of(request.state.caller, plans)
-        made, url = feeds.make(user, schedule, by, feeds.clock())
+        _must_see_shifts(caller, user, plans)
+        made, url = feeds.make(user, schedule, caller.by, feeds.clock())
         view = _view(made, plans)
         view.url = url
         return view
@@ -237,18 +240,34 @@ class FeedController(Controller):
         """Revoke a feed: its address leads nowhere from now on."""
         feeds: Feeds = state.feeds
         with feeds.database.read() as connection:
+            plans = feeds.plans.current(connection)
             found = calendars.feed(connection, feed_id)
-        if found is None:
+        caller = caller_of(request, plans)
+        if found is None or not _is_seen(found, caller, plans):
             raise NotFound(f"there is no calendar feed {feed_id}")
-        _check_may(request.state.caller, found.user_id)
-        by = actor_of(request.state.caller, feeds.plans.refresh())
-        feeds.revoke(found, by, feeds.clock())
+        _check_may(caller, found.user_id)
+        feeds.revoke(found, caller.by, feeds.clock())
 
 
-def _check_may(caller: ApiKey, user_id: str | None) -> None:
+def _is_seen(feed: Feed, caller: Caller, plans: Plans) -> bool:
+    seen = caller.scope.seen(plans).schedules
+    return caller.scope.is_everything or feed.schedule_id is None or feed.schedule_id in seen
+
+
+def _must_see_shifts(caller: Caller, user: User | None, plans: Plans) -> None:
+    """Raise Denied for the feed of somebody who may be on call where the caller sees nothing."""
+    is_own = user is None or user.id == caller.by.user_id
+    if not is_own and not all(caller.scope.has(one) for one in plans.schedules.values()):
+        raise Denied(
+            "a person's feed has their shifts in schedules of every team: let them make it"
+            " themselves, or ask an admin"
+        )
+
+
+def _check_may(caller: Caller, user_id: str | None) -> None:
     """Let in whoever may configure, and a person for what is theirs. Raises Denied."""
-    is_own = user_id is not None and user_id == caller.user_id
-    if not is_own and not may(caller.role, Action.CONFIGURE):
+    is_own = user_id is not None and user_id == caller.by.user_id
+    if not is_own and not caller.may(Action.CONFIGURE):
         raise Denied(
             f"the role {caller.role} may have calendar feeds only of the person behind its key"
         )
@@ -269,16 +288,19 @@ def _view(feed: Feed, plans: Plans) -> FeedView:
 def list_calendars(request: Request[Any, Any, State], state: State) -> Page[CalendarView]:
     """List the calendars that layers take their shifts from, with what went wrong."""
     feeds: Feeds = state.feeds
-    caller: ApiKey = request.state.caller
     with feeds.database.read() as connection:
         plans = feeds.plans.current(connection)
         rows = calendars.load_all(connection)
+    caller = caller_of(request, plans)
+    schedules = caller.scope.seen(plans).schedules.values()
+    if not caller.scope.is_everything:
+        rows = [row for row in rows if any(_uses(one, row) for one in schedules)]
     people = People(plans.users.values())
-    shows_url = may(caller.role, Action.CONFIGURE)
+    shows_url = caller.may(Action.CONFIGURE)
     views = tuple(
         CalendarView(
             url=row.url if shows_url else host_of(row.url),
-            schedules=sorted(s.name for s in plans.schedules.values() if _uses(s, row)),
+            schedules=sorted(s.name for s in schedules if _uses(s, row)),
             tried_at=row.tried_at,
             fetched_at=row.fetched_at,
             error=row.error,

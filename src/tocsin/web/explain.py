@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.datastructures import State
 from litestar.params import QueryParameter
 
@@ -16,6 +16,7 @@ from tocsin.core.model import (
     Severity,
 )
 from tocsin.core.times import parse_instant
+from tocsin.web.back import known_to
 from tocsin.web.problems import Wrong
 from tocsin.work.manage import service_named
 
@@ -31,6 +32,7 @@ class ExplanationView(msgspec.Struct, kw_only=True):
 
 @get("/explain", opt={"action": Action.READ}, sync_to_thread=True, tags=["on call"])
 def get_explanation(
+    request: Request[Any, Any, State],
     state: State,
     service: Annotated[str, QueryParameter(description="A service's name or id.")],
     at: Annotated[str | None, QueryParameter(description="An instant; now when absent.")] = None,
@@ -38,9 +40,8 @@ def get_explanation(
     priority: Annotated[Priority | None, QueryParameter(description="How much it matters.")] = None,
 ) -> ExplanationView:
     """Say who would be paged for an incident of a service that begins at a time, when and how."""
-    back = state.back
-    plans = back.desk.plans.refresh()
-    found = service_named(plans, service)
+    back, plans, seen = known_to(request, state)
+    found = service_named(seen, service)
     if found is None:
         raise Wrong(f"there is no service {service!r}")
     try:

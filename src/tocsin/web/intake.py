@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 import structlog
 
+from tocsin.core.access import Action, may
 from tocsin.core.body import Body, NotJson, read_body
 from tocsin.core.dialect import Dialect, identify, read
 from tocsin.core.event import event_errors
@@ -29,6 +30,7 @@ from tocsin.core.plans import (
 from tocsin.core.text import clean
 from tocsin.store.db import new_id
 from tocsin.store.inbox import Arrival, Stored
+from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import key_hash
 from tocsin.web.deadlines import Deadlines
@@ -73,10 +75,10 @@ class Ports:
     stored: Callable[[str], Awaitable[Stored | None]]
     #: Wait for a delivery's outcome for so many seconds; None if it was not processed in time.
     outcome: Callable[[str, float], Awaitable[Outcome | None]]
-    #: Whether an API key may send events; None if nobody knows it.
-    may_send: Callable[[str], Awaitable[bool | None]]
-    #: The integration that takes a service's events; None if there is no such service.
-    events_of: Callable[[str], Awaitable[Integration | None]]
+    #: Whom an API key stands for; None if nobody knows it.
+    who: Callable[[str], Awaitable[ApiKey | None]]
+    #: The integration that takes a service's events; None if whoever has the key sees no such.
+    events_of: Callable[[str, ApiKey], Awaitable[Integration | None]]
     #: Count a request by integration and result.
     count: Callable[[str, str], None]
     max_body: int
@@ -237,10 +239,10 @@ class Intake:
 
     async def _by_api_key(self, key: BearerKey, request: Request) -> tuple[Integration, Body]:
         """Ask for the key first: nobody's body is not looked at."""
-        may_send = await self._ports.may_send(key.text)
-        if may_send is None:
+        sender = await self._ports.who(key.text)
+        if sender is None:
             raise _Refused(Refusal.UNKNOWN_KEY, "unknown API key")
-        if not may_send:
+        if not may(sender.role, Action.RESPOND):
             raise _Refused(Refusal.FORBIDDEN, "this API key may not send events")
         _check_encoding(request, None)
         try:
@@ -250,7 +252,7 @@ class Intake:
         service = body.get("service_id")
         if not service or not isinstance(service, str):
             raise _Refused(Refusal.INVALID, "with an API key, 'service_id' is needed")
-        integration = await self._ports.events_of(service)
+        integration = await self._ports.events_of(service, sender)
         if integration is None:
             raise _Refused(Refusal.INVALID, f"there is no service {service}")
         return integration, body

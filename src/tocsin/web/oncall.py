@@ -11,9 +11,9 @@ from litestar import Controller, Request, delete, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from tocsin.core.access import Action, Caller
+from tocsin.core.access import Action
 from tocsin.store.views import Page
-from tocsin.web.back import Back, Cursor, Limit, back_of, caller_of
+from tocsin.web.back import Back, Cursor, Limit, asked, known_to
 from tocsin.work.oncall import (
     USUAL_WINDOW,
     Asked,
@@ -56,6 +56,7 @@ class OnCallList(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/oncall", opt={"action": Action.READ}, sync_to_thread=True, tags=["oncall"])
 def list_oncall(
+    request: Asking,
     state: State,
     schedule: Annotated[str | None, QueryParameter(description="A name or id.")] = None,
     service: Annotated[
@@ -65,10 +66,10 @@ def list_oncall(
     at: Annotated[str | None, QueryParameter(description="An instant; now if absent.")] = None,
 ) -> OnCallList:
     """Say who is on call, since when, until when, and who comes next."""
-    back = back_of(state)
-    asked = Asked(schedule=schedule, service=service, user=user)
+    back, _, seen = known_to(request, state)
+    about = Asked(schedule=schedule, service=service, user=user)
     when = back.clock() if at is None else _moment(at, "UTC")
-    found = who_is_on_call(back.desk.plans.refresh(), asked, when)
+    found = who_is_on_call(seen, about, when)
     return OnCallList(items=tuple(found))
 
 
@@ -91,37 +92,46 @@ class ScheduleController(Controller):
 
     @get("/{reference:str}/shifts", opt={"action": Action.READ}, sync_to_thread=True)
     def list_shifts(
-        self, state: State, reference: FromPath[str], begins: From = None, ends: To = None
+        self,
+        request: Asking,
+        state: State,
+        reference: FromPath[str],
+        begins: From = None,
+        ends: To = None,
     ) -> ShiftsView:
         """Say who is on call when in a window of at most two years, and when nobody is."""
-        back = back_of(state)
-        plans = back.desk.plans.refresh()
-        schedule = schedule_named(plans, reference)
-        return shifts_of(plans, schedule, *_window(back, begins, ends, schedule.time_zone))
+        back, _, seen = known_to(request, state)
+        schedule = schedule_named(seen, reference)
+        return shifts_of(seen, schedule, *_window(back, begins, ends, schedule.time_zone))
 
     @post("/preview", opt={"action": Action.READ}, sync_to_thread=True, status_code=200)
     def preview(
-        self, state: State, data: JSONBody[ScheduleTable], begins: From = None, ends: To = None
+        self,
+        request: Asking,
+        state: State,
+        data: JSONBody[ScheduleTable],
+        begins: From = None,
+        ends: To = None,
     ) -> ShiftsView:
         """Say what the shifts of a schedule would be; nothing is saved.
 
         Overrides that are left out are those of the schedule of that name, if there is one.
         """
-        back = back_of(state)
-        plans = back.desk.plans.refresh()
-        schedule = draft(plans, data)
-        return shifts_of(plans, schedule, *_window(back, begins, ends, schedule.time_zone))
+        back, _, seen = known_to(request, state)
+        schedule = draft(seen, data)
+        return shifts_of(seen, schedule, *_window(back, begins, ends, schedule.time_zone))
 
     @get("/{reference:str}/coverage", opt={"action": Action.READ}, sync_to_thread=True)
     def get_coverage(
         self,
+        request: Asking,
         state: State,
         reference: FromPath[str],
         days: Annotated[int, QueryParameter(ge=1, le=731, description="How far ahead.")] = 28,
     ) -> CoverageView:
         """Say what lies ahead that nobody covers: gaps, and turns with nobody in them."""
-        back = back_of(state)
-        schedule = schedule_named(back.desk.plans.refresh(), reference)
+        back, _, seen = known_to(request, state)
+        schedule = schedule_named(seen, reference)
         now = back.clock()
         return coverage(schedule, now, now + timedelta(days=days))
 
@@ -129,10 +139,16 @@ class ScheduleController(Controller):
 
     @get("/{reference:str}/overrides", opt={"action": Action.READ}, sync_to_thread=True)
     def list_overrides(
-        self, state: State, reference: FromPath[str], limit: Limit = 50, cursor: Cursor = None
+        self,
+        request: Asking,
+        state: State,
+        reference: FromPath[str],
+        limit: Limit = 50,
+        cursor: Cursor = None,
     ) -> Page[OverrideView]:
         """List overrides, the newest first; of several at a time that one wins."""
-        return back_of(state).rota.overrides(reference, limit, cursor)
+        back, caller = asked(request, state)
+        return back.rota.overrides(reference, limit, cursor, caller)
 
     @post("/{reference:str}/overrides", opt={"action": Action.RESPOND}, sync_to_thread=True)
     def add_override(
@@ -143,7 +159,7 @@ class ScheduleController(Controller):
         data: JSONBody[OverrideTable],
     ) -> OverrideView:
         """Change who is on call for a time. Responders may only come themselves."""
-        back, caller = _asked(request, state)
+        back, caller = asked(request, state)
         made = back.rota.add(reference, data, caller, back.clock())
         back.changed()
         return made
@@ -154,7 +170,7 @@ class ScheduleController(Controller):
         self, request: Asking, state: State, reference: FromPath[str], override_id: FromPath[str]
     ) -> None:
         """Take an override back. Responders may only take back what they added themselves."""
-        back, caller = _asked(request, state)
+        back, caller = asked(request, state)
         back.rota.remove(reference, override_id, caller, back.clock())
         back.changed()
 
@@ -162,17 +178,23 @@ class ScheduleController(Controller):
 
     @get("/{reference:str}/swaps", opt={"action": Action.READ}, sync_to_thread=True)
     def list_swaps(
-        self, state: State, reference: FromPath[str], limit: Limit = 50, cursor: Cursor = None
+        self,
+        request: Asking,
+        state: State,
+        reference: FromPath[str],
+        limit: Limit = 50,
+        cursor: Cursor = None,
     ) -> Page[SwapView]:
         """List offers that were not withdrawn, the newest first."""
-        return back_of(state).rota.swaps(reference, limit, cursor)
+        back, caller = asked(request, state)
+        return back.rota.swaps(reference, limit, cursor, caller)
 
     @post("/{reference:str}/swaps", opt={"action": Action.RESPOND}, sync_to_thread=True)
     def offer_swap(
         self, request: Asking, state: State, reference: FromPath[str], data: JSONBody[SwapTable]
     ) -> SwapView:
         """Offer (part of) a shift; nothing changes until somebody takes it."""
-        back, caller = _asked(request, state)
+        back, caller = asked(request, state)
         made = back.rota.offer(reference, data, caller, back.clock())
         back.changed()
         return made
@@ -188,7 +210,7 @@ class ScheduleController(Controller):
         data: JSONBody[TakeTable | None] = None,
     ) -> SwapView:
         """Take an offered shift; 409 if another was first, or it was withdrawn."""
-        back, caller = _asked(request, state)
+        back, caller = asked(request, state)
         taken = back.rota.take(reference, swap_id, data or TakeTable(), caller, back.clock())
         back.changed()
         return taken
@@ -199,14 +221,9 @@ class ScheduleController(Controller):
         self, request: Asking, state: State, reference: FromPath[str], swap_id: FromPath[str]
     ) -> None:
         """Withdraw an offer that nobody has taken."""
-        back, caller = _asked(request, state)
+        back, caller = asked(request, state)
         back.rota.withdraw(reference, swap_id, caller, back.clock())
         back.changed()
-
-
-def _asked(request: Asking, state: State) -> tuple[Back, Caller]:
-    back = back_of(state)
-    return back, caller_of(request, back.desk.plans.refresh(at_most_every=1.0))
 
 
 ONCALL = (list_oncall, ScheduleController)

@@ -13,7 +13,7 @@ from litestar.params import FromPath, JSONBody
 
 from tocsin.core.access import Action, Caller, may
 from tocsin.store.views import IncidentView, Page
-from tocsin.web.back import Back, Cursor, Limit, back_of, caller_of
+from tocsin.web.back import Back, Cursor, Limit, asked
 from tocsin.work.collection import Collection, Shown
 from tocsin.work.dated import AbsenceTable, AbsenceView, PreviewTable, WindowTable, WindowView
 from tocsin.work.edit import KINDS
@@ -73,8 +73,7 @@ RESOURCES = (
 
 
 def _asked(request: Asking, state: State, path: str) -> tuple[Back, Collection, Caller]:
-    back = back_of(state)
-    caller = caller_of(request, back.desk.plans.refresh(at_most_every=1.0))
+    back, caller = asked(request, state)
     return back, back.collections[path], caller
 
 
@@ -121,11 +120,13 @@ def _handlers(path: str) -> dict[str, Callable[..., Any]]:
     def list_them(
         _self: Any, request: Asking, state: State, limit: Limit = 50, cursor: Cursor = None
     ) -> Any:
-        page = back_of(state).collections[path].page(limit, cursor)
+        _, things, caller = _asked(request, state, path)
+        page = things.page(limit, cursor, caller)
         return Page(tuple(_open_to(request, one) for one in page.items), page.next)
 
     def get_one(_self: Any, request: Asking, state: State, reference: FromPath[str]) -> Any:
-        return _open_to(request, back_of(state).collections[path].one(reference))
+        _, things, caller = _asked(request, state, path)
+        return _open_to(request, things.one(reference, caller))
 
     def create(_self: Any, request: Asking, state: State, data: Any) -> Any:
         back, things, caller = _asked(request, state, path)
@@ -178,15 +179,17 @@ def _seen(back: Back, shown: Shown) -> Shown:
     status_code=200,
     tags=["maintenance-windows"],
 )
-def preview_window(state: State, data: JSONBody[PreviewTable]) -> Page[IncidentView]:
+def preview_window(
+    request: Asking, state: State, data: JSONBody[PreviewTable]
+) -> Page[IncidentView]:
     """Show the latest incidents (7 days, at most 50) that a maintenance window would have matched.
 
     Services are compared with each incident's. ``match`` is compared with what opened it, read
     again from its delivery: every field of a route. Where the delivery is no longer kept, or the
     incident was opened by hand, only its title is known, and no other field matches.
     """
-    back = back_of(state)
-    return Page(tuple(back.hindsight.matched(data, back.clock())), None)
+    back, caller = asked(request, state)
+    return Page(tuple(back.hindsight.matched(data, caller, back.clock())), None)
 
 
 SETUP: tuple[Any, ...] = (*(controller(resource) for resource in RESOURCES), preview_window)

@@ -22,13 +22,14 @@ Shown: TypeAlias = dict[str, Any]
 class Collection(Protocol):
     """Things of one kind. ``reference`` is an id or, where they have names, a name.
 
-    Raises respond.NotFound, configfile.BadFile, and what is in ``refusals``.
+    What a caller does not see is, for them, not there. Raises respond.NotFound,
+    configfile.BadFile, and what is in ``refusals``.
     """
 
-    def page(self, limit: int, cursor: str | None) -> Page[Shown]:
+    def page(self, limit: int, cursor: str | None, caller: Caller) -> Page[Shown]:
         """List them."""
 
-    def one(self, reference: str) -> Shown:
+    def one(self, reference: str, caller: Caller) -> Shown:
         """Show one."""
 
     def create(self, row: Any, caller: Caller, now: datetime) -> Shown:

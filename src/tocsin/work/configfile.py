@@ -448,9 +448,14 @@ def dangling(file: File, source: Source) -> Iterator[str]:
     known = {kind: frozenset(every) for kind, every in names.items()}
     for path, kind, name in references(file):
         if name not in known[kind]:
-            close = difflib.get_close_matches(name, names[kind], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            yield source.at(path, f"there is no {kind} {name!r}{hint}")
+            yield source.at(path, unknown(kind, name, names[kind]))
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that a name is not known, and which one may be meant."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"there is no {kind} {name!r}{hint}"
 
 
 Reference: TypeAlias = tuple[Path, str, str]

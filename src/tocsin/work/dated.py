@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping
 
-from tocsin.core.access import Action, Caller
+from tocsin.core.access import Action, Caller, concerns
 from tocsin.core.plans import AwayKind, Plans
 from tocsin.core.times import parse_instant
 from tocsin.store import audit, rows, setup
@@ -114,9 +114,11 @@ class Ledger:
     written: Callable[[RowMapping, Plans], Table]
     values: Callable[[Any, Plans, Caller], dict[str, Any]]
     #: Raises Forbidden; asked about the columns as they were, and as they shall be.
-    allow: Callable[[Mapping[str, Any], Caller], None]
+    allow: Callable[[Mapping[str, Any], Plans, Caller], None]
     #: What people know one by, for the audit log.
     named: Callable[[Any], str]
+    #: Whether a row is there for somebody who sees no more of the plans than this.
+    sees: Callable[[Mapping[str, Any], Plans], bool] = lambda _values, _seen: True
     #: Columns that are shown as they are, and those that only making one sets.
     shown: Sequence[str] = ()
     made: Callable[[Caller], dict[str, Any]] = lambda _caller: {}
@@ -158,14 +160,32 @@ def _match(fields: Mapping[str, Words]) -> dict[str, Any]:
     return plain | {"tags": tags}
 
 
+def _sees_all_of_it(values: Mapping[str, Any], plans: Plans, caller: Caller) -> None:
+    """Raise Forbidden for a window of services that the caller does not see."""
+    ids, scope = values["service_ids"], caller.scope
+    if not ids and not scope.has_all(plans):
+        raise Forbidden(
+            "a maintenance window of all services is for those who see all of them: name services,"
+            " or ask an admin"
+        )
+    if not all(scope.has(plans.services[id_]) for id_ in ids if id_ in plans.services):
+        raise Forbidden(
+            "this maintenance window is of services of other teams too: make one of your own"
+            " services, or ask an admin"
+        )
+
+
 WINDOWS = Ledger(
     noun="maintenance window",
     table=maintenance_windows,
     prefix="mw",
     written=_window,
-    values=lambda row, plans, _caller: match_values(row, plans) | {"reason": row.reason},
-    allow=lambda _values, _caller: None,
+    values=lambda row, plans, caller: (
+        match_values(row, caller.scope.seen(plans)) | {"reason": row.reason}
+    ),
+    allow=_sees_all_of_it,
     named=lambda row: row.reason or ", ".join(row.services),
+    sees=lambda values, seen: concerns(values["service_ids"], seen.services),
     shown=("created_by",),
     made=lambda caller: {"created_by": caller.by.name[:320]},
 )
@@ -203,7 +223,7 @@ def _user_id(name: str | None, plans: Plans) -> str | None:
         raise Invalid(str(error)) from None
 
 
-def _own_or_configure(values: Mapping[str, Any], caller: Caller) -> None:
+def _own_or_configure(values: Mapping[str, Any], _plans: Plans, caller: Caller) -> None:
     if values["user_id"] != caller.by.user_id and not caller.may(Action.CONFIGURE):
         raise Forbidden(f"the role {caller.role} may only set absences of the person of the key")
 
@@ -229,20 +249,25 @@ class Dated:
     database: Database
     plans: PlansCache
 
-    def page(self, limit: int, cursor: str | None) -> Page[Shown]:
+    def page(self, limit: int, cursor: str | None, caller: Caller) -> Page[Shown]:
         """List them, those that are over too, the newest first."""
         with self.database.read() as connection:
-            plans = self.plans.current(connection)
+            seen = caller.scope.seen(self.plans.current(connection))
             found, more = rows.page_of(
-                connection, self.ledger.table, limit, cursor, *self._of_people(plans)
+                connection,
+                self.ledger.table,
+                limit,
+                cursor,
+                *self._of_people(seen),
+                keeps=lambda row: self.ledger.sees(dict(row), seen),
             )
-        return Page(tuple(self._shown(row, plans) for row in found), more)
+        return Page(tuple(self._shown(row, seen) for row in found), more)
 
-    def one(self, reference: str) -> Shown:
+    def one(self, reference: str, caller: Caller) -> Shown:
         """Show one."""
         with self.database.read() as connection:
-            plans = self.plans.current(connection)
-            return self._shown(self._find(connection, reference, plans), plans)
+            seen = caller.scope.seen(self.plans.current(connection))
+            return self._shown(self._find(connection, reference, seen), seen)
 
     def create(self, row: Any, caller: Caller, now: datetime) -> Shown:
         """Make one."""
@@ -270,8 +295,8 @@ class Dated:
         """Take one out of use; it ends now if it has begun."""
 
         def work(connection: Connection, plans: Plans) -> tuple[None, audit.Change]:
-            row = self._find(connection, reference, plans)
-            self.ledger.allow(dict(row), caller)
+            row = self._find(connection, reference, caller.scope.seen(plans))
+            self.ledger.allow(dict(row), plans, caller)
             if row["begins_at"] < now < row["ends_at"]:
                 setup.change(connection, self.ledger.table, row["id"], {"ends_at": now})
             setup.remove(connection, self.ledger.table, row["id"], now)
@@ -283,8 +308,8 @@ class Dated:
         self, reference: str, decide: Callable[[Table], Table], caller: Caller, now: datetime
     ) -> Shown:
         def work(connection: Connection, plans: Plans) -> tuple[Shown, audit.Change]:
-            old = self._find(connection, reference, plans)
-            self.ledger.allow(dict(old), caller)
+            old = self._find(connection, reference, caller.scope.seen(plans))
+            self.ledger.allow(dict(old), plans, caller)
             row = decide(self.ledger.written(old, plans))
             values = self._values(row, plans, caller, now)
             setup.change(connection, self.ledger.table, old["id"], values)
@@ -325,14 +350,14 @@ class Dated:
     def _values(self, row: Any, plans: Plans, caller: Caller, now: datetime) -> dict[str, Any]:
         check(row)
         values = self.ledger.values(row, plans, caller) | _times(row, now)
-        self.ledger.allow(values, caller)
+        self.ledger.allow(values, plans, caller)
         if values["ends_at"] <= now:
             raise Invalid(f"it is over already: a {self.ledger.noun} ends in the future")
         return values
 
-    def _find(self, connection: Connection, id_: str, plans: Plans) -> RowMapping:
-        row = rows.living(connection, self.ledger.table, id_, *self._of_people(plans))
-        if row is None:
+    def _find(self, connection: Connection, id_: str, seen: Plans) -> RowMapping:
+        row = rows.living(connection, self.ledger.table, id_, *self._of_people(seen))
+        if row is None or not self.ledger.sees(dict(row), seen):
             raise NotFound(f"there is no {self.ledger.noun} {id_}")
         return row
 

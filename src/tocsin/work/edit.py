@@ -25,6 +25,7 @@ from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
 from tocsin.store.views import NAME, Page, decode_cursor, encode_cursor
+from tocsin.work.bounds import Bounds
 from tocsin.work.collection import Shown, check, document, merged
 from tocsin.work.configfile import (
     NOWHERE,
@@ -93,7 +94,7 @@ class Section:
     #: Base of the addresses that a new integration is told.
     public_url: str
 
-    def page(self, limit: int, cursor: str | None) -> Page[Shown]:
+    def page(self, limit: int, cursor: str | None, caller: Caller) -> Page[Shown]:
         """List them by name; secrets are references."""
         after = decode_cursor(cursor, NAME) if cursor else None
         with self.database.read() as connection:
@@ -101,19 +102,19 @@ class Section:
             keys = self._keys(connection)
         things = [
             thing
-            for thing in THINGS[self.kind.section](plans)
+            for thing in THINGS[self.kind.section](caller.scope.seen(plans))
             if after is None or self._name(thing) > after
         ]
         shown = [self._shown(thing, plans, keys) for thing in things[:limit]]
         more = len(things) > limit
         return Page(tuple(shown), encode_cursor(shown[-1][self.kind.key]) if more else None)
 
-    def one(self, reference: str) -> Shown:
+    def one(self, reference: str, caller: Caller) -> Shown:
         """Show one, its secrets as references."""
         with self.database.read() as connection:
             plans = self.plans.current(connection)
             keys = self._keys(connection)
-        return self._shown(self._find(plans, reference), plans, keys)
+        return self._shown(self._find(caller.scope.seen(plans), reference), plans, keys)
 
     def create(self, row: Any, caller: Caller, now: datetime) -> Shown:
         """Make one; secrets that are made for it are shown, this once."""
@@ -153,7 +154,8 @@ class Section:
             plans = self.plans.current(connection)
             base = current_file(plans, setup.routing_keys(connection, self.vault))
             writer = Writer(connection, plans, self.vault, now)
-            edit = _Edit(self.kind, base, reference and self._find(plans, reference))
+            thing = reference and self._find(caller.scope.seen(plans), reference)
+            edit = _Edit(self.kind, base, thing, Bounds(caller, plans))
             changes = edit.to(decide, caller, now)
             if edit.was_renamed:
                 writer.rename(self.kind.section, edit.old_name, edit.name)
@@ -192,9 +194,10 @@ class Section:
 class _Edit:
     """One row of a file, before and after."""
 
-    def __init__(self, kind: Kind, base: File, thing: Any) -> None:
+    def __init__(self, kind: Kind, base: File, thing: Any, bounds: Bounds) -> None:
         self._kind = kind
         self._base = base
+        self._bounds = bounds
         self.old_name = getattr(thing, kind.key) if thing else ""
         rows = getattr(base, kind.section)
         self._at = next(
@@ -223,6 +226,7 @@ class _Edit:
             check(self.row)
             self.name = self._named(self.row)
         _may_change(self._old, self.row, caller)
+        self._bounds.check(self._kind.section, self._old, self.row, self._base)
         if self.row is None:
             self._forget_what_is_over(now)
             self._must_be_unused()
@@ -297,8 +301,10 @@ class _Edit:
                 yield "the fallback (set with tocsin apply)"
             else:
                 noun, key = nouns[str(section)]
+                user = getattr(getattr(self._base, str(section))[at], key)
                 where = " (an override)" if "overrides" in path else ""
-                yield f"{noun} {getattr(getattr(self._base, str(section))[at], key)!r}{where}"
+                is_hidden = self._bounds.hides(noun, user)
+                yield _HIDDEN if is_hidden else f"{noun} {user!r}{where}"
 
     def _rename(self) -> None:
         """Let everything in the file as it stands call the thing by its new name."""
@@ -307,6 +313,9 @@ class _Edit:
                 _put(self._base, path, self.name)
         setattr(self._old, self._kind.key, self.name)
 
+
+#: What somebody is told of things they do not see.
+_HIDDEN = "things of another team (ask an admin)"
 
 #: Sections whose rows hold secrets.
 _SECRET = ("users", "integrations")

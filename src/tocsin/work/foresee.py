@@ -9,6 +9,7 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
+from tocsin.core.access import Caller
 from tocsin.core.body import NotJson, read_body
 from tocsin.core.dialect import Dialect, read
 from tocsin.core.model import (
@@ -22,6 +23,7 @@ from tocsin.store import inbox
 from tocsin.store.db import Database
 from tocsin.store.incidents import opened_since, opening_delivery
 from tocsin.store.plans import PlansCache, route_of
+from tocsin.store.sight import of_incidents
 from tocsin.store.views import IncidentView, incident_views
 from tocsin.work.dated import MatchTable, match_values
 from tocsin.work.intake import dialect_for
@@ -40,17 +42,18 @@ class Hindsight:
     plans: PlansCache
     dialects: Mapping[str, Dialect]
 
-    def matched(self, row: MatchTable, now: datetime) -> list[IncidentView]:
-        """Return the latest incidents that a window would have matched. Raises Invalid.
+    def matched(self, row: MatchTable, caller: Caller, now: datetime) -> list[IncidentView]:
+        """Return the latest incidents seen that a window would have matched. Raises Invalid.
 
         By service, and by what opened each, read again from its delivery; of an incident whose
         delivery is no longer kept, or that was opened by hand, only the title is known.
         """
         with self.database.read() as connection:
             plans = self.plans.current(connection)
-            values = match_values(row, plans)
+            values = match_values(row, caller.scope.seen(plans))
             wanted = route_of(values["match"]) if values["match"] else None
-            latest = opened_since(connection, now - LOOKS_BACK, values["service_ids"], MOST_READ)
+            ways, since = of_incidents(plans, caller.scope), now - LOOKS_BACK
+            latest = opened_since(connection, since, values["service_ids"], ways, MOST_READ)
             matching = (
                 incident
                 for incident in latest

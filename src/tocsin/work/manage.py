@@ -8,7 +8,7 @@ from itertools import chain, count
 
 from sqlalchemy import Connection
 
-from tocsin.core.access import Action, Caller, least, may
+from tocsin.core.access import Caller, least, scope_of
 from tocsin.core.model import (
     COMMAND_LINE,
     TOCSIN,
@@ -22,7 +22,7 @@ from tocsin.core.plans import (
     User,
 )
 from tocsin.core.text import clean
-from tocsin.store import inbox, people, setup
+from tocsin.store import inbox, people, setup, views
 from tocsin.store.audit import Change
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival
@@ -136,19 +136,14 @@ class Office:
         with self.database.read() as connection:
             return people.find_api_key(connection, key)
 
-    def may_send_events(self, key: str) -> bool | None:
-        """Return whether an API key may send events; None if nobody knows it."""
-        caller = self.who(key)
-        return None if caller is None else may(caller.role, Action.RESPOND)
-
-    def events_integration(self, service: str, now: datetime) -> Integration | None:
+    def events_integration(self, service: str, key: ApiKey, now: datetime) -> Integration | None:
         """Return the integration that takes the events of a service, by its id or name.
 
-        The first there is, made on first use; a disabled one only where all are. None where there
-        is no such service.
+        The first there is, made on first use; a disabled one only where all are. None where whoever
+        has the key sees no such service.
         """
         plans = self.plans.refresh()
-        named = service_named(plans, service)
+        named = service_named(scope_of(plans, key.role, key.user_id).seen(plans), service)
         if named is None:
             return None
         found = _taking_events(plans, named)
@@ -183,9 +178,15 @@ class Office:
             told = Change(kind="integration.added", subject=f"{service.name} events")
             changed(connection, now, TOCSIN, told)
 
-    def replay(self, delivery_id: str, now: datetime) -> str | None:
+    def replay(self, delivery_id: str, caller: Caller, now: datetime) -> str | None:
         """Feed a stored delivery in again; return the new one, None if there is no such."""
-        return self.database.run(lambda connection: _replay(connection, delivery_id, now))
+
+        def work(connection: Connection) -> str | None:
+            plans = self.plans.current(connection)
+            is_seen = views.delivery(connection, plans, caller.scope, delivery_id) is not None
+            return _replay(connection, delivery_id, now) if is_seen else None
+
+        return self.database.run(work)
 
 
 def _person(plans: Plans, email: str) -> User:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
 from tocsin.core import incident as rules
+from tocsin.core.access import Caller
 from tocsin.core.escalation import has_next, look, policy_of
 from tocsin.core.model import (
     Actor,
@@ -57,20 +58,20 @@ class Acted:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where people act on incidents."""
+    """Where people act on incidents: what a caller does not see is not found."""
 
     database: Database
     plans: PlansCache
 
-    def act(self, reference: str, decide: Decide, now: datetime) -> str:
+    def act(self, reference: str, decide: Decide, caller: Caller, now: datetime) -> str:
         """Load the incident (by id or number), decide, save; return its id.
 
         Raises NotFound, and core.incident.Refused where its state does not allow it.
         """
 
         def work(connection: Connection) -> str:
-            id_ = _found(connection, reference)
             plans = self.plans.current(connection)
+            id_ = _found(connection, plans, caller, reference)
             book = Casebook(connection, plans, now)
             book.load_incidents([id_])
             book.apply(decide(_loaded(book, id_), plans, now), incident_id=id_)
@@ -79,13 +80,15 @@ class Desk:
 
         return self.database.run(work)
 
-    def act_on(self, numbers: Iterable[int], decide: Decide, now: datetime) -> Acted:
+    def act_on(
+        self, numbers: Iterable[int], decide: Decide, caller: Caller, now: datetime
+    ) -> Acted:
         """Do the same to many incidents, each for itself, in one transaction."""
         wanted = sorted(set(numbers))
 
         def work(connection: Connection) -> Acted:
             plans = self.plans.current(connection)
-            found = casefile.ids_of(connection, wanted)
+            found = casefile.ids_of(connection, plans, caller.scope, wanted)
             book = Casebook(connection, plans, now)
             book.load_incidents(found.values())
             done: list[int] = []
@@ -104,19 +107,20 @@ class Desk:
 
         return self.database.run(work)
 
-    def merge(self, reference: str, into: str, by: Actor, now: datetime) -> str:
+    def merge(self, reference: str, into: str, caller: Caller, now: datetime) -> str:
         """Give the alerts of an incident to another; return the id of that which ends.
 
         Raises NotFound, and Refused where one of them is resolved.
         """
 
         def work(connection: Connection) -> str:
-            ids = [_found(connection, one) for one in (reference, into)]
-            book = Casebook(connection, self.plans.current(connection), now)
+            plans = self.plans.current(connection)
+            ids = [_found(connection, plans, caller, one) for one in (reference, into)]
+            book = Casebook(connection, plans, now)
             book.load_incidents(ids)
             book.load_alerts_of(ids)
             source, target = (_loaded(book, id_) for id_ in ids)
-            gone, taken = rules.merge(source, target, by)
+            gone, taken = rules.merge(source, target, caller.by)
             book.apply(taken, incident_id=target.id)
             book.apply(gone, incident_id=source.id)
             book.save()
@@ -124,7 +128,7 @@ class Desk:
 
         return self.database.run(work)
 
-    def unmerge(self, reference: str, alert: str, by: Actor, now: datetime) -> str:
+    def unmerge(self, reference: str, alert: str, caller: Caller, now: datetime) -> str:
         """Let an alert (by id or dedup key) leave an incident; return the id of its own.
 
         Where the alert is over, it only leaves, and the incident it left is returned.
@@ -133,17 +137,17 @@ class Desk:
 
         def work(connection: Connection) -> str:
             plans = self.plans.current(connection)
-            id_ = _found(connection, reference)
+            id_ = _found(connection, plans, caller, reference)
             book = Casebook(connection, plans, now)
             book.load_incidents([id_])
             book.load_alerts_of([id_])
-            own = _unmerge(book, plans, _loaded(book, id_), alert, by, now)
+            own = _unmerge(book, plans, _loaded(book, id_), alert, caller.by, now)
             book.save()
             return own
 
         return self.database.run(work)
 
-    def add_responder(self, reference: str, user_id: str, by: Actor, now: datetime) -> str:
+    def add_responder(self, reference: str, user_id: str, caller: Caller, now: datetime) -> str:
         """Page one more person, besides those who have it; return the incident's id.
 
         Raises NotFound, and Refused where it is resolved or they cannot be reached.
@@ -151,13 +155,13 @@ class Desk:
 
         def work(connection: Connection) -> str:
             plans = self.plans.current(connection)
-            id_ = _found(connection, reference)
+            id_ = _found(connection, plans, caller, reference)
             book = Casebook(connection, plans, now)
             book.load_incidents([id_])
             has_it = user_id in views.assignee_ids(connection, id_)
             person = reach(plans.users[user_id], Urgency.HIGH)
             incident = _loaded(book, id_)
-            effects = rules.add_responder(incident, person, by, now, has_it=has_it)
+            effects = rules.add_responder(incident, person, caller.by, now, has_it=has_it)
             book.apply(effects, incident_id=id_)
             book.save()
             return id_
@@ -167,7 +171,7 @@ class Desk:
     def escalate(
         self,
         reference: str,
-        by: Actor,
+        caller: Caller,
         now: datetime,
         step: int | None = None,
         round_: int | None = None,
@@ -180,11 +184,11 @@ class Desk:
 
         def work(connection: Connection) -> str:
             plans = self.plans.current(connection)
-            id_ = _found(connection, reference)
+            id_ = _found(connection, plans, caller, reference)
             book = Casebook(connection, plans, now)
             book.load_incidents([id_])
             book.load_turns()
-            effects = _escalate(_loaded(book, id_), plans, by, step, round_)
+            effects = _escalate(_loaded(book, id_), plans, caller.by, step, round_)
             book.apply(effects, incident_id=id_)
             book.apply(look(_loaded(book, id_), plans, now, book.turns), incident_id=id_)
             book.save()
@@ -198,11 +202,15 @@ class Desk:
         title: str,
         severity: Severity,
         details: str,
-        by: Actor,
+        caller: Caller,
         now: datetime,
         priority: Priority | None = None,
     ) -> str:
-        """Open an incident by hand; return its id. A maintenance window keeps it quiet too."""
+        """Open an incident by hand; return its id. A maintenance window keeps it quiet too.
+
+        Raises NotFound.
+        """
+        by = caller.by
         signal = Signal(
             resource="manual",
             action=None,
@@ -216,7 +224,9 @@ class Desk:
 
         def work(connection: Connection) -> str:
             plans = self.plans.current(connection)
-            service = plans.services[service_id]
+            service = caller.scope.seen(plans).services.get(service_id)
+            if service is None:
+                raise NotFound(f"there is no service {service_id}")
             incident = fx.OpenIncident(
                 text="opened by hand",
                 by=by,
@@ -237,8 +247,8 @@ class Desk:
         return self.database.run(work)
 
 
-def _found(connection: Connection, reference: str) -> str:
-    id_ = views.incident_id(connection, reference)
+def _found(connection: Connection, plans: Plans, caller: Caller, reference: str) -> str:
+    id_ = views.incident_id(connection, plans, caller.scope, reference)
     if id_ is None:
         raise NotFound(f"there is no incident {reference}")
     return id_

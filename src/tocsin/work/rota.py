@@ -86,11 +86,13 @@ class Rota:
 
     # -- overrides
 
-    def overrides(self, reference: str, limit: int, cursor: str | None) -> Page[OverrideView]:
+    def overrides(
+        self, reference: str, limit: int, cursor: str | None, caller: Caller
+    ) -> Page[OverrideView]:
         """List the overrides of a schedule, the newest first."""
         with self.database.read() as connection:
             plans = self.plans.current(connection)
-            schedule = schedule_named(plans, reference)
+            schedule = _seen(plans, reference, caller)
             found, more = rows.page_of(
                 connection, overrides, limit, cursor, overrides.c.schedule_id == schedule.id
             )
@@ -103,7 +105,7 @@ class Rota:
         check(row)
 
         def work(connection: Connection, plans: Plans) -> OverrideView:
-            schedule = schedule_named(plans, reference)
+            schedule = _seen(plans, reference, caller)
             change = _override(row, schedule, plans)
             concerns_others = change.kind is OverrideKind.REMOVE or change.user_id != (
                 caller.by.user_id or ""
@@ -124,7 +126,7 @@ class Rota:
         """Take an override back."""
 
         def work(connection: Connection, plans: Plans) -> None:
-            schedule = schedule_named(plans, reference)
+            schedule = _seen(plans, reference, caller)
             row = _living(connection, schedule, id_)
             is_own = row["user_id"] == caller.by.user_id and row["created_by"] == caller.by.name
             if not caller.may(Action.CONFIGURE) and (not is_own or offers.made(connection, id_)):
@@ -140,11 +142,13 @@ class Rota:
 
     # -- swaps
 
-    def swaps(self, reference: str, limit: int, cursor: str | None) -> Page[SwapView]:
+    def swaps(
+        self, reference: str, limit: int, cursor: str | None, caller: Caller
+    ) -> Page[SwapView]:
         """List the offers of a schedule that were not withdrawn, the newest first."""
         with self.database.read() as connection:
             plans = self.plans.current(connection)
-            schedule = schedule_named(plans, reference)
+            schedule = _seen(plans, reference, caller)
             found, more = rows.page_of(
                 connection,
                 swaps,
@@ -171,7 +175,7 @@ class Rota:
         """Offer (part of) a shift; nothing changes until somebody takes it."""
 
         def work(connection: Connection, plans: Plans) -> SwapView:
-            schedule = schedule_named(plans, reference)
+            schedule = _seen(plans, reference, caller)
             user_id = _whose(row.user, plans, caller)
             begins_at = moment(row.from_, schedule.time_zone)
             ends_at = moment(row.to, schedule.time_zone)
@@ -193,7 +197,7 @@ class Rota:
         """
 
         def work(connection: Connection, plans: Plans) -> SwapView:
-            schedule = schedule_named(plans, reference)
+            schedule = _seen(plans, reference, caller)
             offered = _found_row(connection, schedule, id_, plans)
             user_id = _whose(row.user, plans, caller)
             if user_id == offered["user_id"]:
@@ -225,7 +229,7 @@ class Rota:
         """Take an offer back that nobody has taken; twice is as good as once."""
 
         def work(connection: Connection, plans: Plans) -> None:
-            schedule = schedule_named(plans, reference)
+            schedule = _seen(plans, reference, caller)
             offered = _found_row(connection, schedule, id_, plans)
             if offered["user_id"] != caller.by.user_id and not caller.may(Action.CONFIGURE):
                 raise Forbidden(
@@ -245,6 +249,11 @@ class Rota:
             return work(connection, self.plans.current(connection))
 
         return self.database.run(locked)
+
+
+def _seen(plans: Plans, reference: str, caller: Caller) -> Schedule:
+    """Return a schedule that the caller sees. Raises NotFound."""
+    return schedule_named(caller.scope.seen(plans), reference)
 
 
 # -- overrides ------------------------------------------------------------------------------------
