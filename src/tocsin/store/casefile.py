@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, exists, func, literal, select
 
+from tocsin.core.access import Scope
 from tocsin.core.model import (
     Incident,
     IncidentStatus,
@@ -23,6 +24,7 @@ from tocsin.core.outlook import Waiting
 from tocsin.core.plans import Plans
 from tocsin.store.incidents import load
 from tocsin.store.jobs import Kind
+from tocsin.store.sight import Ways, if_seen, of_incidents
 from tocsin.store.tables import (
     alerts,
     deliveries,
@@ -117,23 +119,20 @@ class CaseFile:
     delivery_id: str | None
 
 
-def counts(connection: Connection, user_id: str) -> Counts:
-    """Count what is open, what of it a person has, and what is resolved."""
+def counts(connection: Connection, user_id: str, ways: Ways) -> Counts:
+    """Count what is open of what is seen, what of it a person has, and what is resolved."""
     mine = exists().where(
         incident_assignees.c.incident_id == incidents.c.id,
         incident_assignees.c.user_id == user_id,
     )
-    open_ = (
-        select(mine.label("is_mine"))
-        .where(incidents.c.status.in_([status.value for status in OPEN]))
-        .limit(MOST_COUNTED + 1)
-        .subquery()
-    )
-    done = (
-        select(incidents.c.number)
-        .where(incidents.c.status == IncidentStatus.RESOLVED.value)
-        .limit(MOST_COUNTED + 1)
-        .subquery()
+    is_open = incidents.c.status.in_([status.value for status in OPEN])
+    is_over = incidents.c.status == IncidentStatus.RESOLVED.value
+    open_, done = (
+        if_seen(query, ways).limit(MOST_COUNTED + 1).subquery()
+        for query in (
+            select(mine.label("is_mine")).where(is_open),
+            select(incidents.c.number).where(is_over),
+        )
     )
     resolved = select(func.count()).select_from(done).scalar_subquery()
     row = connection.execute(
@@ -142,17 +141,20 @@ def counts(connection: Connection, user_id: str) -> Counts:
     return Counts(open=row[0], mine=row[1], resolved=row[2])
 
 
-def latest(connection: Connection) -> tuple[int, str, datetime] | None:
-    """Return number, title and beginning of the latest incident, if there ever was one."""
+def latest(connection: Connection, ways: Ways) -> tuple[int, str, datetime] | None:
+    """Return number, title and beginning of the latest that is seen, if there ever was one."""
     columns = incidents.c
-    query = select(columns.number, columns.title, columns.triggered_at)
+    query = if_seen(select(columns.number, columns.title, columns.triggered_at), ways)
     row = connection.execute(query.order_by(columns.number.desc()).limit(1)).first()
     return (row[0], row[1], row[2]) if row else None
 
 
-def ids_of(connection: Connection, numbers: Iterable[int]) -> dict[int, str]:
-    """Return the ids of incidents by number; those that are not there are left out."""
+def ids_of(
+    connection: Connection, plans: Plans, scope: Scope, numbers: Iterable[int]
+) -> dict[int, str]:
+    """Return the ids of incidents by number, of those that are there and seen."""
     query = select(incidents.c.number, incidents.c.id).where(incidents.c.number.in_(numbers))
+    query = if_seen(query, of_incidents(plans, scope))
     return {row[0]: row[1] for row in connection.execute(query)}
 
 

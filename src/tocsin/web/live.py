@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy import Connection
 
+from tocsin.core.access import EVERYTHING as ALL
 from tocsin.core.session import Preferences
 from tocsin.store import views
 from tocsin.store.db import Database
@@ -242,7 +243,7 @@ class Live:
             told, is_more = self._worth_telling(changed)
             shown = views.incidents_shown(connection, plans, told)
             pages = {
-                id_: views.delivery_page(connection, plans, _latest_of(id_)).items
+                id_: views.delivery_page(connection, plans, ALL, _latest_of(id_)).items
                 for id_ in set(self._watchers) & plans.integrations.keys()
             }
         reader = Reader(self._clock())

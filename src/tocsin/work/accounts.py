@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from tocsin.core import password as rules
-from tocsin.core.access import Action, Caller
+from tocsin.core.access import EVERYTHING, Action, Caller
 from tocsin.core.model import Actor, Role
 from tocsin.core.password import Bucket
 from tocsin.core.plans import Plans, User
@@ -419,7 +419,7 @@ class Accounts:
 
 def _as_owner(name: str) -> Caller:
     """Return whoever is at the machine itself, or was given its setup link."""
-    return Caller(by=Actor(name=name), role=Role.OWNER)
+    return Caller(by=Actor(name=name), role=Role.OWNER, scope=EVERYTHING)
 
 
 #: Whoever can open the database may do everything.

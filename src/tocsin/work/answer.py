@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
 from tocsin.core import incident as rules
+from tocsin.core.access import EVERYTHING
 from tocsin.core.incident import Refused
 from tocsin.core.model import Actor, Incident
 from tocsin.core.plans import Plans, User
@@ -162,7 +163,7 @@ class Answers:
         if parts is None:
             raise Altered
         signature, number, minute, tail = parts[1], int(parts[2]), int(parts[3], 16), parts[4]
-        id_ = ids_of(connection, [number]).get(number)
+        id_ = ids_of(connection, plans, EVERYTHING, [number]).get(number)
         # Who has left is not among them: their links are good for nothing.
         people = (user for user in plans.users.values() if _tail(user.id) == tail)
         for user in people:

@@ -55,7 +55,7 @@ class Opened:
 
 def open_one(visit: Visit, reference: str) -> Opened:
     """Return the integration of a name or id. Raises NotFound."""
-    shown = things(visit).one(reference)
+    shown = things(visit).one(reference, visit.caller)
     key = ""
     if visit.may(Action.CONFIGURE):
         desk = visit.back.desk

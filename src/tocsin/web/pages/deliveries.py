@@ -50,7 +50,10 @@ def list_deliveries(visit: Visiting) -> Response[bytes]:
     status, outcome = query.text("status"), query.text("outcome")
     with visit.back.desk.database.read() as connection:
         incident = query.maybe("incident")
-        incident_id = views.incident_id(connection, incident) if incident else None
+        incident_id = None
+        if incident:
+            plans, scope = visit.all_plans, visit.scope
+            incident_id = views.incident_id(connection, plans, scope, incident)
         wanted = LogFilter(
             integration_id=chosen.id if chosen else None,
             # A number of nothing matches nothing.
@@ -58,9 +61,11 @@ def list_deliveries(visit: Visiting) -> Response[bytes]:
             status=status if status in set(DeliveryStatus) else None,
             outcome=outcome if outcome in set(DeliveryOutcome) else None,
             q=query.text("q").replace("\0", "")[:255],
+            # Whoever sees an incident sees what made it.
+            only=None if visit.scope.is_everything or incident_id else visit.plans.integrations,
             cursor=query.maybe("cursor"),
         )
-        page = log_page(connection, visit.plans, wanted)
+        page = log_page(connection, visit.all_plans, wanted)
     return visit.page(
         "deliveries.html",
         page=page,
@@ -80,7 +85,7 @@ def show_delivery(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes
     integration = next(
         (
             one
-            for one in visit.plans.integrations.values()
+            for one in visit.all_plans.integrations.values()
             if found.integration and one.name == found.integration.name and not one.is_deleted
         ),
         None,
@@ -90,7 +95,7 @@ def show_delivery(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes
         with visit.back.desk.database.read() as connection:
             body = raw_body(connection, found.id) or b""
         sample = Sample(body=body, resource=_named(found), url_style=found.url_style)
-        explained = explain(visit.plans, visit.back.dialects, integration, sample)
+        explained = explain(visit.all_plans, visit.back.dialects, integration, sample)
     return visit.page(
         "delivery.html",
         one=found,
@@ -104,7 +109,7 @@ def show_delivery(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes
 
 def _found(visit: Visit, delivery_id: str) -> DeliveryDetail:
     with visit.back.desk.database.read() as connection:
-        found = views.delivery_detail(connection, visit.plans, delivery_id)
+        found = views.delivery_detail(connection, visit.all_plans, visit.scope, delivery_id)
     if found is None:
         raise NotFound(f"there is no delivery {delivery_id}: it may be older than the retention")
     return found

@@ -31,7 +31,7 @@ def health(visit: Visiting) -> Response[bytes]:
             examine(
                 Patient(
                     connection=connection,
-                    plans=visit.plans,
+                    plans=visit.all_plans,
                     now=visit.now,
                     data_dir=back.data_dir,
                     public_url=back.public_url,

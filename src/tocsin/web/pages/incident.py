@@ -36,10 +36,10 @@ _EXPORT = ".md"
 def _open(visit: Visit, reference: str, most_entries: int = casefile.MOST_ENTRIES) -> CaseFile:
     """Read an incident by number or id. Raises NotFound."""
     with visit.back.desk.database.read() as connection:
-        id_ = views.incident_id(connection, reference)
+        id_ = views.incident_id(connection, visit.all_plans, visit.scope, reference)
         if id_ is None:
             raise NotFound(f"there is no incident {reference}")
-        return casefile.open_file(connection, visit.plans, id_, most_entries)
+        return casefile.open_file(connection, visit.all_plans, id_, most_entries)
 
 
 @get("/incidents/{reference:str}", opt={"action": Action.READ}, sync_to_thread=True)
@@ -61,7 +61,7 @@ def _shown(
 ) -> Response[bytes]:
     """Show the page as it is now; ``wrong`` says what to change in the form of ``doing``."""
     found = _open(visit, reference)
-    view, plans = found.view, visit.plans
+    view, plans = found.view, visit.all_plans
     known = Known(
         incident=found.incident,
         plans=plans,
@@ -102,7 +102,7 @@ Deed = Callable[[Visit, str], str]
 
 def _decided(decide: Callable[[Visit], Decide], said: str) -> Deed:
     def do(visit: Visit, reference: str) -> str:
-        visit.back.desk.act(reference, decide(visit), visit.now)
+        visit.back.desk.act(reference, decide(visit), visit.caller, visit.now)
         return said
 
     return do
@@ -116,7 +116,7 @@ def _escalate(visit: Visit, reference: str) -> str:
     """Take the next step, if the one that the person saw is still the current one."""
     step, round_ = visit.form.text("step"), visit.form.text("round")
     seen = (int(step), int(round_)) if step.isdecimal() and round_.isdecimal() else (None, None)
-    visit.back.desk.escalate(reference, visit.by, visit.now, *seen)
+    visit.back.desk.escalate(reference, visit.caller, visit.now, *seen)
     return "Escalated: the next step was taken."
 
 
@@ -150,7 +150,7 @@ def _add_responder(visit: Visit, reference: str) -> str:
     user = visit.plans.users.get(visit.form.text("user"))
     if user is None:
         raise Wrong("choose a person who is here")
-    visit.back.desk.add_responder(reference, user.id, visit.by, visit.now)
+    visit.back.desk.add_responder(reference, user.id, visit.caller, visit.now)
     return f"{user.name} was asked to help."
 
 
@@ -159,7 +159,7 @@ def _merge(visit: Visit, reference: str) -> str:
     if not into:
         raise Wrong("name the incident that gets the alerts, by its number")
     try:
-        visit.back.desk.merge(reference, into, visit.by, visit.now)
+        visit.back.desk.merge(reference, into, visit.caller, visit.now)
     except NotFound as error:
         raise Wrong(f"{error}: look its number up in the list") from None
     return f"Merged into #{into}."
@@ -167,7 +167,7 @@ def _merge(visit: Visit, reference: str) -> str:
 
 def _unmerge(visit: Visit, reference: str) -> str:
     try:
-        visit.back.desk.unmerge(reference, visit.form.text("alert"), visit.by, visit.now)
+        visit.back.desk.unmerge(reference, visit.form.text("alert"), visit.caller, visit.now)
     except NotFound as error:
         raise Wrong(str(error)) from None
     return "The alert goes its own way."

@@ -12,7 +12,7 @@ from litestar import Response, get, post
 from tocsin.core.access import Action
 from tocsin.core.model import IncidentStatus, Severity, Urgency
 from tocsin.core.plans import Plans
-from tocsin.store import casefile, views
+from tocsin.store import casefile, sight, views
 from tocsin.store.casefile import MOST_COUNTED, OPEN
 from tocsin.store.views import Filter
 from tocsin.web.pages.form import Form
@@ -115,10 +115,15 @@ def list_incidents(visit: Visiting) -> Response[bytes]:
     )
     with visit.back.desk.database.read() as connection:
         page = views.incident_page(
-            connection, visit.plans, wanted, person if found.assignee else None
+            connection,
+            visit.all_plans,
+            visit.scope,
+            wanted,
+            person if found.assignee else None,
         )
-        counts = casefile.counts(connection, visit.user.id)
-        latest = None if page.items else casefile.latest(connection)
+        ways = sight.of_incidents(visit.all_plans, visit.scope)
+        counts = casefile.counts(connection, visit.user.id, ways)
+        latest = None if page.items else casefile.latest(connection, ways)
         change = views.last_change(connection)
     return visit.page(
         "incidents.html",
@@ -196,7 +201,7 @@ def act_on_many(visit: Visiting) -> Response[bytes]:
         decide = _decide(visit, action)
     except Wrong as error:
         return visit.go(back, f"{error.detail}.", is_bad=True)
-    acted = visit.back.desk.act_on(numbers, decide, visit.now)
+    acted = visit.back.desk.act_on(numbers, decide, visit.caller, visit.now)
     visit.back.wake()
     return visit.go(back, told(acted, _DONE[action]), is_bad=bool(acted.refused))
 

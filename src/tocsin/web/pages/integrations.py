@@ -11,7 +11,7 @@ from litestar import Response, get, post
 from tocsin.core.access import Action
 from tocsin.web.pages.faults import FAULTS, faults_of
 from tocsin.web.pages.visit import Visit, Visiting
-from tocsin.work.collection import merged
+from tocsin.work.collection import Collection, merged
 from tocsin.work.configfile import IntegrationTable
 from tocsin.work.currentfile import living
 from tocsin.work.sources import sources
@@ -56,7 +56,7 @@ KINDS = {
 }
 
 
-def things(visit: Visit) -> Any:
+def things(visit: Visit) -> Collection:
     """Return the collection of integrations."""
     return visit.back.collections["integrations"]
 
@@ -64,7 +64,7 @@ def things(visit: Visit) -> Any:
 @get("/integrations", opt={"action": Action.READ}, sync_to_thread=True)
 def list_integrations(visit: Visiting) -> Response[bytes]:
     """List integrations by name, with how each has been lately."""
-    page = things(visit).page(LIMIT, visit.query.maybe("cursor"))
+    page = things(visit).page(LIMIT, visit.query.maybe("cursor"), visit.caller)
     mine = [visit.plans.integrations[one["id"]] for one in page.items]
     with visit.back.desk.database.read() as connection:
         lately = sources(connection, mine, visit.now)

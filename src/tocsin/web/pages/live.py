@@ -10,7 +10,8 @@ from litestar.response import Stream
 
 from tocsin.core.access import Action
 from tocsin.store import views
-from tocsin.web.live import EVERYTHING, Live, Watcher
+from tocsin.store.views import IncidentView
+from tocsin.web.live import EVERYTHING, Live, Sees, Watcher
 from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.work.respond import NotFound
 
@@ -20,11 +21,25 @@ def _stream(visit: Visit, subject: str) -> Stream:
     since = visit.query.text("since")
     known = int(since) if since.isdecimal() and len(since) <= views.MAX_DIGITS else None
     return Stream(
-        live.watch(subject, Watcher(), known),
+        live.watch(subject, Watcher(_sees(visit)), known),
         media_type="text/event-stream",
         # Proxies that hold answers back would hold the news back.
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
+
+
+def _sees(visit: Visit) -> Sees | None:
+    """Return what a person may be told of; None is everything."""
+    if visit.scope.is_everything:
+        return None
+    services = {one.name for one in visit.plans.services.values() if not one.is_deleted}
+    email = visit.user.email
+
+    def sees(one: IncidentView) -> bool:
+        is_theirs = any(person.email == email for person in one.assignees)
+        return is_theirs or (one.service is not None and one.service.name in services)
+
+    return sees
 
 
 @get("/live/incidents", opt={"action": Action.READ}, sync_to_thread=False)
@@ -37,7 +52,7 @@ def watch_incidents(visit: Visiting) -> Stream:
 def watch_incident(visit: Visiting, reference: FromPath[str]) -> Stream:
     """Tell when an incident changes."""
     with visit.back.desk.database.read() as connection:
-        id_ = views.incident_id(connection, reference)
+        id_ = views.incident_id(connection, visit.all_plans, visit.scope, reference)
     if id_ is None:
         raise NotFound(f"there is no incident {reference}")
     return _stream(visit, id_)
@@ -46,7 +61,7 @@ def watch_incident(visit: Visiting, reference: FromPath[str]) -> Stream:
 @get("/live/integrations/{reference:str}", opt={"action": Action.READ}, sync_to_thread=True)
 def watch_integration(visit: Visiting, reference: FromPath[str]) -> Stream:
     """Tell of an integration's deliveries."""
-    return _stream(visit, visit.back.collections["integrations"].one(reference)["id"])
+    return _stream(visit, visit.back.collections["integrations"].one(reference, visit.caller)["id"])
 
 
 PAGES: tuple[Any, ...] = (watch_incidents, watch_incident, watch_integration)

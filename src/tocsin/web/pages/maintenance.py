@@ -120,7 +120,7 @@ class WindowForm:
 def list_windows(visit: Visiting) -> Response[bytes]:
     """List maintenance windows: now, planned, over."""
     page = visit.back.collections["maintenance-windows"].page(
-        MAX_LIMIT, visit.query.maybe("cursor")
+        MAX_LIMIT, visit.query.maybe("cursor"), visit.caller
     )
     groups: dict[str, list[dict[str, Any]]] = {"Now": [], "Planned": [], "Over": []}
     for shown in page.items:
@@ -161,21 +161,23 @@ def make_window(visit: Visiting) -> Response[bytes]:
 @get("/maintenance/{window_id:str}/edit", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def edit_window(visit: Visiting, window_id: FromPath[str]) -> Response[bytes]:
     """Ask for a change of a window."""
-    shown = visit.back.collections["maintenance-windows"].one(window_id)
+    shown = visit.back.collections["maintenance-windows"].one(window_id, visit.caller)
     return _page(visit, shown, WindowForm.of(shown, Wall(visit, visit.zone)))
 
 
 @post("/maintenance/{window_id:str}/edit", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def change_window(visit: Visiting, window_id: FromPath[str]) -> Response[bytes]:
     """Change a window, or show what it would have matched."""
-    return _answer(visit, visit.back.collections["maintenance-windows"].one(window_id))
+    return _answer(
+        visit, visit.back.collections["maintenance-windows"].one(window_id, visit.caller)
+    )
 
 
 @post("/maintenance/{window_id:str}/end", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def end_window(visit: Visiting, window_id: FromPath[str]) -> Response[bytes]:
     """End a window now, or call one off that has not begun."""
     windows = visit.back.collections["maintenance-windows"]
-    has_begun = parse_instant(windows.one(window_id)["from"]) <= visit.now
+    has_begun = parse_instant(windows.one(window_id, visit.caller)["from"]) <= visit.now
     try:
         windows.remove(window_id, visit.caller, visit.now)
     except REFUSALS as error:
@@ -194,7 +196,10 @@ def _answer(visit: Visit, old: Shown | None) -> Response[bytes]:
         if visit.form.text("do") != "save":
             preview = converted(typed.matched(), PreviewTable)
             return _page(
-                visit, old, typed, matched=visit.back.hindsight.matched(preview, visit.now)
+                visit,
+                old,
+                typed,
+                matched=visit.back.hindsight.matched(preview, visit.caller, visit.now),
             )
         row = converted(_fields(visit, typed, old), WindowTable)
         if old is None:

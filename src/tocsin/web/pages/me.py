@@ -89,7 +89,7 @@ def add_absence(visit: Visiting) -> Response[bytes]:
 def remove_absence(visit: Visiting, absence_id: FromPath[str]) -> Response[bytes]:
     """Be there again."""
     absences = visit.back.collections["absences"]
-    if absences.one(absence_id)["user"] != visit.user.email:
+    if absences.one(absence_id, visit.caller)["user"] != visit.user.email:
         raise NotFound("there is no such absence of yours")
     absences.remove(absence_id, visit.caller, visit.now)
     visit.back.changed()
@@ -229,7 +229,7 @@ def revoke_key(visit: Visiting, key_id: FromPath[str]) -> Response[bytes]:
 def _access(visit: Visit, status: int = 200, **more: Any) -> Response[bytes]:
     context: dict[str, Any] = {"made": None, "feed_url": "", "wrong": [], **more}
     with visit.back.desk.database.read() as connection:
-        feeds = calendars.feed_page(connection, visit.user.id, None, 50)
+        feeds = calendars.feed_page(connection, visit.user.id, None, None, 50)
     roles: list[Role] = roles_up_to(visit.user.role)
     return visit.page(
         "me_access.html",

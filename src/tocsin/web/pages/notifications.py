@@ -34,7 +34,7 @@ def list_notifications(visit: Visiting) -> Response[bytes]:
         pairs.append(("user_id", tuple(u.id for u in users if u.email == person) or _NOTHING))
     wanted = Filter(equal=tuple(pairs), q=q or None, cursor=query.maybe("before"))
     with visit.back.desk.database.read() as connection:
-        page = views.notification_page(connection, visit.plans, wanted)
+        page = views.notification_page(connection, visit.all_plans, visit.scope, wanted)
         about = views.incidents_of(connection, page.items)
     people = sorted((one.name, one.email) for one in users)
     return visit.page(

@@ -60,12 +60,12 @@ class Supposed:
 def list_policies(visit: Visiting) -> Response[bytes]:
     """List policies, with what uses them and how many of their steps reach nobody now."""
     rows = []
-    for policy in sorted(visit.plans.policies.values(), key=lambda one: one.name):
+    for policy in sorted(visit.all_plans.policies.values(), key=lambda one: one.name):
         services = users_of(visit.plans, policy)
-        told = foretell(visit.plans, policy, None, Severity.ERROR, None, visit.now)
+        told = foretell(visit.all_plans, policy, None, Severity.ERROR, None, visit.now)
         rows.append({
             "policy": policy, "services": services, "faults": len(told.faults),
-            "first": _targets(visit.plans, policy.steps[0].targets) if policy.steps else [],
+            "first": _targets(visit.all_plans, policy.steps[0].targets) if policy.steps else [],
         })  # fmt: skip
     return visit.page("policies.html", rows=rows)
 
@@ -73,10 +73,10 @@ def list_policies(visit: Visiting) -> Response[bytes]:
 @get("/policies/{reference:str}", opt={"action": Action.READ}, sync_to_thread=True)
 def show_policy(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Show what a policy does: its steps, and what would happen at a moment."""
-    policy = policy_named(visit.plans, reference)
+    policy = policy_named(visit.all_plans, reference)
     services = users_of(visit.plans, policy)
     supposed = Supposed(visit, visit.query, services)
-    told = supposed.foretell(visit.plans, policy)
+    told = supposed.foretell(visit.all_plans, policy)
     return visit.page(
         "policy.html",
         policy=policy,
@@ -84,7 +84,7 @@ def show_policy(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
         supposed=supposed,
         told=told,
         steps=[
-            (step, _targets(visit.plans, step.targets), told.faults.get(number, ()))
+            (step, _targets(visit.all_plans, step.targets), told.faults.get(number, ()))
             for number, step in enumerate(policy.steps, 1)
         ],
         warnings=_general(told.explanation, told),
@@ -130,8 +130,8 @@ def new_policy(visit: Visiting) -> Response[bytes]:
 @get("/policies/{reference:str}/edit", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def edit_policy(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Ask for a change of a policy."""
-    policy = policy_named(visit.plans, reference)
-    shown = visit.back.collections["escalation-policies"].one(policy.id)
+    policy = policy_named(visit.all_plans, reference)
+    shown = visit.back.collections["escalation-policies"].one(policy.id, visit.caller)
     return _page(visit, policy, PolicyForm.of(shown))
 
 
@@ -144,13 +144,13 @@ def make_policy(visit: Visiting) -> Response[bytes]:
 @post("/policies/{reference:str}/edit", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def change_policy(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Change a policy, or say what it would do."""
-    return _answer(visit, policy_named(visit.plans, reference))
+    return _answer(visit, policy_named(visit.all_plans, reference))
 
 
 @post("/policies/{reference:str}/remove", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def remove_policy(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Take a policy out of use, unless a service names it."""
-    policy = policy_named(visit.plans, reference)
+    policy = policy_named(visit.all_plans, reference)
     try:
         visit.back.collections["escalation-policies"].remove(policy.id, visit.caller, visit.now)
     except REFUSALS as error:
@@ -169,7 +169,7 @@ def _answer(visit: Visit, policy: Policy | None) -> Response[bytes]:
         table = typed.table()
         if what != "save":
             # Whoever asks wants to know of a fault even where nothing can be foretold.
-            draft_policy(visit.plans, table, policy)
+            draft_policy(visit.all_plans, table, policy)
             return _page(visit, policy, typed)
         things = visit.back.collections["escalation-policies"]
         if policy is None:
@@ -186,7 +186,7 @@ def _page(
     visit: Visit, policy: Policy | None, typed: PolicyForm, status: int = 200, wrong: Any = ()
 ) -> Response[bytes]:
     """Show the form, and next to it what it would do as it stands."""
-    plans = visit.plans
+    plans = visit.all_plans
     supposed = Supposed(visit, visit.form, users_of(plans, policy) if policy else [])
     told = _told(plans, policy, typed, supposed)
     people = sorted(plans.users.values(), key=lambda user: user.name)
@@ -233,8 +233,8 @@ def explain_service(visit: Visiting, reference: FromPath[str]) -> Response[bytes
     if service is None:
         raise NotFound(f"there is no service {reference}")
     supposed = Supposed(visit, visit.query, [service])
-    told = explain(visit.plans, service, supposed.severity, supposed.priority, supposed.at)
-    policy = visit.plans.policies.get(service.escalation_policy_id or "")
+    told = explain(visit.all_plans, service, supposed.severity, supposed.priority, supposed.at)
+    policy = visit.all_plans.policies.get(service.escalation_policy_id or "")
     rows: list[tuple[Severity, Urgency]] = [
         (severity, tabled_urgency(service, severity, supposed.priority)) for severity in Severity
     ]

@@ -37,7 +37,7 @@ def new_schedule(visit: Visiting) -> Response[bytes]:
 def edit_schedule(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Ask for a change of a schedule."""
     schedule = schedule_named(visit.plans, reference)
-    shown = visit.back.collections["schedules"].one(schedule.id)
+    shown = visit.back.collections["schedules"].one(schedule.id, visit.caller)
     return _page(visit, schedule, ScheduleForm.of(shown))
 
 

@@ -142,7 +142,7 @@ def _layer_words(visit: Visit, layer: Any) -> dict[str, Any]:
 
 def _overrides(visit: Visit, schedule: Schedule) -> list[dict[str, Any]]:
     """Return the overrides that are not over, the nearest first, with who made them."""
-    page = visit.back.rota.overrides(schedule.id, 200, None)
+    page = visit.back.rota.overrides(schedule.id, 200, None, visit.caller)
     zone = ZoneInfo(schedule.time_zone)
     found = []
     for one in page.items:
@@ -384,8 +384,7 @@ def _feeds_of(visit: Visit, schedule: Schedule) -> list[Feed]:
     if not visit.may("configure"):
         return []
     with visit.back.desk.database.read() as connection:
-        found = calendars.feed_page(connection, None, None, 1000)
-    return [feed for feed in found if feed.schedule_id == schedule.id]
+        return calendars.feed_page(connection, None, [schedule.id], None, 1000)
 
 
 @post("/schedules/{reference:str}/feeds", opt={"action": Action.CONFIGURE}, sync_to_thread=True)

@@ -18,7 +18,7 @@ from tocsin.store.views import Filter
 from tocsin.web.pages.faults import FAULTS, faults_of
 from tocsin.web.pages.form import Form
 from tocsin.web.pages.visit import Visit, Visiting
-from tocsin.work.collection import Shown, merged
+from tocsin.work.collection import Collection, Shown, merged
 from tocsin.work.configfile import ServiceTable
 from tocsin.work.currentfile import living
 from tocsin.work.schedulefile import DAYS
@@ -32,14 +32,14 @@ _SPANS = ("acknowledge_timeout", "reopen_window", "auto_resolve_after")
 LIMIT = 100
 
 
-def _things(visit: Visit) -> Any:
+def _things(visit: Visit) -> Collection:
     return visit.back.collections["services"]
 
 
 @get("/services", opt={"action": Action.READ}, sync_to_thread=True)
 def list_services(visit: Visiting) -> Response[bytes]:
     """List services by name."""
-    page = _things(visit).page(LIMIT, visit.query.maybe("cursor"))
+    page = _things(visit).page(LIMIT, visit.query.maybe("cursor"), visit.caller)
     of_service: dict[str, list[Any]] = {one["id"]: [] for one in page.items}
     for one in living(visit.plans.integrations):
         if one.service_id in of_service:
@@ -102,13 +102,13 @@ def make_service(visit: Visiting) -> Response[bytes]:
 @get("/services/{reference:str}", opt={"action": Action.READ}, sync_to_thread=True)
 def show_service(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Show a service: what is open, and how it is answered for."""
-    service = _things(visit).one(reference)
+    service = _things(visit).one(reference, visit.caller)
     ids = (service["id"],)
     with visit.back.desk.database.read() as connection:
         wanted = Filter(equal=(("service_id", ids), ("status", _OPEN)), limit=5)
-        incidents = views.incident_page(connection, visit.plans, wanted)
+        incidents = views.incident_page(connection, visit.plans, visit.scope, wanted)
         wanted = Filter(equal=(("service_id", ids), ("status", ("resolved",))), limit=5)
-        over = views.incident_page(connection, visit.plans, wanted)
+        over = views.incident_page(connection, visit.plans, visit.scope, wanted)
         mine = _integrations_of(visit, service)
         lately = sources(connection, mine, visit.now)
     return visit.page(
@@ -130,7 +130,7 @@ def _integrations_of(visit: Visit, service: Shown) -> list[Any]:
 @get("/services/{reference:str}/integrations", opt={"action": Action.READ}, sync_to_thread=True)
 def service_integrations(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """List what comes in for a service."""
-    service = _things(visit).one(reference)
+    service = _things(visit).one(reference, visit.caller)
     mine = _integrations_of(visit, service)
     with visit.back.desk.database.read() as connection:
         lately = sources(connection, mine, visit.now)
@@ -142,14 +142,14 @@ def service_integrations(visit: Visiting, reference: FromPath[str]) -> Response[
 @get("/services/{reference:str}/settings", opt={"action": Action.READ}, sync_to_thread=True)
 def service_settings(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Show what a service is set to."""
-    service = _things(visit).one(reference)
+    service = _things(visit).one(reference, visit.caller)
     return _form(visit, service, service=service)
 
 
 @post("/services/{reference:str}/settings", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def change_service(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Change a service."""
-    service = _things(visit).one(reference)
+    service = _things(visit).one(reference, visit.caller)
     fields = fields_of(visit.form)
     try:
         _things(visit).merge(service["id"], fields, visit.caller, visit.now)
@@ -162,7 +162,7 @@ def change_service(visit: Visiting, reference: FromPath[str]) -> Response[bytes]
 @post("/services/{reference:str}/remove", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def remove_service(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Take a service out of use; what still names it is told."""
-    service = _things(visit).one(reference)
+    service = _things(visit).one(reference, visit.caller)
     try:
         _things(visit).remove(service["id"], visit.caller, visit.now)
     except FAULTS as error:

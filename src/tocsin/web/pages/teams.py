@@ -39,7 +39,7 @@ def make_team(visit: Visiting) -> Response[bytes]:
 @get("/teams/{team_id:str}", opt={"action": Action.READ}, sync_to_thread=True)
 def show_team(visit: Visiting, team_id: FromPath[str]) -> Response[bytes]:
     """Show a team, and let it be changed."""
-    return _one(visit, _teams(visit).one(team_id))
+    return _one(visit, _teams(visit).one(team_id, visit.caller))
 
 
 @post("/teams/{team_id:str}", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
@@ -51,7 +51,7 @@ def change_team(visit: Visiting, team_id: FromPath[str]) -> Response[bytes]:
     try:
         _teams(visit).merge(team_id, wanted, visit.caller, visit.now)
     except _REFUSALS as error:
-        shown = _teams(visit).one(team_id) | wanted
+        shown = _teams(visit).one(team_id, visit.caller) | wanted
         return _one(visit, shown, 422, wrong=_sentences(error))
     visit.back.changed()
     return visit.go(f"/teams/{team_id}", "Saved.")
@@ -60,7 +60,7 @@ def change_team(visit: Visiting, team_id: FromPath[str]) -> Response[bytes]:
 @post("/teams/{team_id:str}/remove", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
 def remove_team(visit: Visiting, team_id: FromPath[str]) -> Response[bytes]:
     """Take a team out of use, if nothing names it."""
-    shown = _teams(visit).one(team_id)
+    shown = _teams(visit).one(team_id, visit.caller)
     try:
         _teams(visit).remove(team_id, visit.caller, visit.now)
     except _REFUSALS as error:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.utils.scope.state import ScopeState
 
-from tocsin.core.access import Action, Caller, may
+from tocsin.core.access import Action, Caller, Scope, may, scope_of
 from tocsin.core.model import Actor
 from tocsin.core.plans import Plans, User
 from tocsin.core.session import LONGEST, NOTED_EVERY, Preferences, is_over, is_to_rotate
@@ -147,7 +148,8 @@ class Visit:
         self.back: Back = back_of(request.app.state)
         self.visitor: Visitor | None = getattr(request.state, "visitor", None)
         self.now = self.back.clock()
-        self.plans: Plans = self.back.desk.plans.refresh(at_most_every=1.0)
+        #: The whole configuration, for deciding and for showing what may be seen anyway.
+        self.all_plans: Plans = self.back.desk.plans.refresh(at_most_every=1.0)
 
     # -- who asks
 
@@ -179,8 +181,18 @@ class Visit:
 
     @property
     def caller(self) -> Caller:
-        """Who asks, and in which role."""
-        return Caller(by=self.by, role=self.user.role)
+        """Who asks, in which role, and seeing what."""
+        return Caller(by=self.by, role=self.user.role, scope=self.scope)
+
+    @property
+    def scope(self) -> Scope:
+        """What they see; only for pages that need somebody."""
+        return scope_of(self.all_plans, self.user.role, self.user.id)
+
+    @cached_property
+    def plans(self) -> Plans:
+        """The configuration as far as they see it: for looking up names, and for choices."""
+        return self.scope.seen(self.all_plans) if self.visitor else self.all_plans
 
     def may(self, action: str) -> bool:
         """Whether they have an action; nobody has none."""
