@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from tocsin.core.model import (
     MessageType,
 )
+from tocsin.core.plans import Plans
 from tocsin.store.db import new_id
 from tocsin.store.tables import (
     contact_methods,
@@ -22,6 +23,7 @@ from tocsin.store.tables import (
     verifications,
 )
 from tocsin.store.vault import Vault, WrongKeys
+from tocsin.store.views import NotificationView, notification_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,19 @@ def mark_verified(connection: Connection, id_: str, now: datetime) -> None:
 def set_handoff_notices(connection: Connection, user_id: str, *, wanted: bool) -> None:
     """Let a person be told, or not, when their time on call begins and ends."""
     connection.execute(update(users).where(users.c.id == user_id).values(handoff_notices=wanted))
+
+
+def messages_to(
+    connection: Connection, plans: Plans, contact_method_id: str, limit: int
+) -> list[NotificationView]:
+    """List what was last sent to one contact method, the newest first."""
+    query = (
+        select(notifications)
+        .where(notifications.c.contact_method_id == contact_method_id)
+        .order_by(notifications.c.id.desc())
+        .limit(limit)
+    )
+    return notification_views(connection, plans, list(connection.execute(query).mappings()))
 
 
 # -- codes ----------------------------------------------------------------------------------------

@@ -494,19 +494,6 @@ def incidents_of(
     return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
 
-def messages_to(
-    connection: Connection, plans: Plans, contact_method_id: str, limit: int
-) -> list[NotificationView]:
-    """List what was last sent to one contact method, the newest first."""
-    query = (
-        select(notifications)
-        .where(notifications.c.contact_method_id == contact_method_id)
-        .order_by(notifications.c.id.desc())
-        .limit(limit)
-    )
-    return notification_views(connection, plans, list(connection.execute(query).mappings()))
-
-
 def notification_views(
     connection: Connection, plans: Plans, rows: Sequence[RowMapping]
 ) -> list[NotificationView]:

@@ -31,7 +31,7 @@ from tocsin.store.audit import Change
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
-from tocsin.store.views import NotificationView, messages_to
+from tocsin.store.views import NotificationView
 from tocsin.work.configure import details
 from tocsin.work.page import check_tests
 from tocsin.work.respond import NotFound
@@ -288,7 +288,7 @@ class Contacts:
         with self.database.read() as connection:
             plans = self.plans.current(connection)
             _own(self._user(connection, user_id), id_)
-            return messages_to(connection, plans, id_, _LATEST)
+            return contacts.messages_to(connection, plans, id_, _LATEST)
 
     def user(self, user_id: str) -> User:
         """Return a person as they are set up now. Raises NotFound."""
