@@ -17,7 +17,8 @@ COMMANDS = (
     "serve", "demo", "migrate", "doctor", "apply", "export", "urls", "send",
     "incidents", "ack", "resolve", "snooze", "escalate", "reassign", "add-responder", "priority",
     "note", "merge", "unmerge", "oncall", "explain", "page", "deliveries", "replay",
-    "key create", "config show", "config new-key",
+    "key create", "key list", "key revoke", "user add", "user link", "config show",
+    "config new-key",
 )  # fmt: skip
 
 
