@@ -116,7 +116,7 @@ def _warnings(visit: Visit, user: User) -> Iterator[str]:
     """Yield what would keep a page from this person."""
     is_reached = any(method.is_usable for method in user.contact_methods)
     schedules = [
-        one.schedule for one in who_is_on_call(visit.plans, Asked(user=user.id), visit.now)
+        one.schedule for one in who_is_on_call(visit.all_plans, Asked(user=user.id), visit.now)
     ]
     if not is_reached and schedules:
         yield (
