@@ -24,6 +24,8 @@ class Browser:
     cookies: dict[str, str] = field(default_factory=dict)
     #: What the last page was.
     response: Any = None
+    #: What forms send back, of the last page that had one.
+    token: str = ""
 
     @property
     def text(self) -> str:
@@ -47,12 +49,10 @@ class Browser:
 
     def post(self, path: str, fields: Any = (), *, follow: bool = True) -> httpx2.Response:
         """Send a form as the last page has it: with its token; then go where that leads."""
-        token = _TOKEN.search(self.text) if self.response is not None else None
-        if token is None:
-            self._ask("GET", "/help")
-            token = _TOKEN.search(self.text)
+        if not self.token:
+            self._ask("GET", "/login")
         rows = list(fields.items()) if isinstance(fields, dict) else list(fields)
-        rows.append(("_csrf_token", token[1] if token else ""))
+        rows.append(("_csrf_token", self.token))
         response = self._ask(
             "POST",
             path,
@@ -69,6 +69,8 @@ class Browser:
         if self.cookies:
             named["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         self.response = self.world.ask(method, path, content, named)
+        found = _TOKEN.search(self.text)
+        self.token = found[1] if found else self.token
         for name, value in self.response.cookies.items():
             self.cookies[name] = value
         for line in self.response.headers.get_list("set-cookie"):

@@ -7,22 +7,18 @@ from collections.abc import Iterator
 import pytest
 from argon2 import PasswordHasher
 
-from tests.world import ONE_STEP, PEOPLE, SERVICE, World
+from tests.pages.things import people
+from tests.world import ONE_STEP, SERVICE, World
 from tocsin.store.db import Database
 from tocsin.store.vault import Vault
 from tocsin.work.hashing import HASHING
-
-ROLES = "\n".join(
-    f"  - {{email: {role}@example.com, name: {role.title()}, role: {role}}}"
-    for role in ("viewer", "responder", "manager", "admin", "owner")
-)
 
 
 @pytest.fixture
 def world(database: Database, vault: Vault) -> Iterator[World]:
     """Give a world on a fresh database, with one person of every role."""
     with World(database, vault) as made:
-        made.configure(PEOPLE.replace("teams:", f"{ROLES}\nteams:"), SERVICE, ONE_STEP)
+        made.configure(people("payments"), SERVICE, ONE_STEP)
         yield made
 
 

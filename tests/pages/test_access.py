@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browsing import Browser, signed_in
-from tests.pages.things import FILL, OF_THE_TEAM, ROLES, SCHEDULE, filled, keys_of, made
-from tests.world import ONE_STEP, PEOPLE, SERVICE, World
+from tests.pages.things import FILL, OF_THE_TEAM, SCHEDULE, filled, keys_of, made, people
+from tests.world import ONE_STEP, SERVICE, World
 from tocsin.core.access import ACCESS, Action
 from tocsin.core.model import Role
 from tocsin.store.db import Database
@@ -30,20 +30,6 @@ HANDLERS = sorted(
 NEEDY = [row for row in HANDLERS if row[2] is not None]
 
 SEES_ALL = {Role.ADMIN, Role.OWNER}
-
-
-def people(team: str) -> str:
-    """Return the people with one of each role, all of them in a team."""
-    users = "\n".join(
-        f"  - {{email: {role}@example.com, name: {role.title()}, role: {role}}}" for role in ROLES
-    )
-    members = ", ".join(f"{role}@example.com" for role in ROLES)
-    here = f"  - {{name: {team}, members: [{members}]}}"
-    if team == "payments":
-        there = "  - {name: payments, members: [bob@example.com, cat@example.com]}"
-        joined = f"  - {{name: payments, members: [bob@example.com, cat@example.com, {members}]}}"
-        return PEOPLE.replace("teams:", f"{users}\nteams:").replace(there, joined)
-    return PEOPLE.replace("teams:", f"{users}\nteams:\n{here}")
 
 
 @pytest.fixture(params=["payments", "others"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.browsing import signed_in
-from tests.pages.conftest import ROLES
-from tests.world import ONE_STEP, PEOPLE, SERVICE, World
+from tests.pages.things import people as everybody
+from tests.world import ONE_STEP, SERVICE, World
 
 #: Ann and Bob week by week; it is Monday 5 January 2026, 12:00 UTC.
 WEEKLY = """
@@ -29,7 +29,7 @@ schedules:
 @pytest.fixture
 def rota(world: World) -> World:
     """Give a world with two schedules: one covered, one with gaps."""
-    people = PEOPLE.replace("teams:", f"{ROLES}\nteams:")
+    people = everybody("payments")
     world.configure(people, SERVICE, ONE_STEP, WEEKLY)
     return world
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.browsing import signed_in
-from tests.pages.conftest import ROLES
 from tests.pages.test_oncall import WEEKLY
-from tests.world import ONE_STEP, PEOPLE, SERVICE, World
+from tests.pages.things import people as everybody
+from tests.world import ONE_STEP, SERVICE, World
 
 #: A schedule first, then people in turn.
 NEW = {
@@ -24,7 +24,7 @@ NEW = {
 @pytest.fixture
 def rota(world: World) -> World:
     """Give a world with two schedules: one covered, one with gaps."""
-    people = PEOPLE.replace("teams:", f"{ROLES}\nteams:")
+    people = everybody("payments")
     world.configure(people, SERVICE, ONE_STEP, WEEKLY)
     return world
 

@@ -8,15 +8,15 @@ import re
 import pytest
 
 from tests.browsing import Browser, signed_in
-from tests.pages.conftest import ROLES
 from tests.pages.test_oncall import WEEKLY
-from tests.world import ONE_STEP, PEOPLE, SERVICE, World
+from tests.pages.things import people as everybody
+from tests.world import ONE_STEP, SERVICE, World
 
 
 @pytest.fixture
 def rota(world: World) -> World:
     """Give a world with two schedules: one covered, one with gaps."""
-    people = PEOPLE.replace("teams:", f"{ROLES}\nteams:")
+    people = everybody("payments")
     world.configure(people, SERVICE, ONE_STEP, WEEKLY)
     return world
 
@@ -92,8 +92,10 @@ def test_the_table_says_the_same(rota: World):
 
 
 def test_one_goes_to_other_weeks_and_to_another_zone(rota: World):
-    people = PEOPLE.replace("    name: Ann\n", "    name: Ann\n    time_zone: Asia/Tokyo\n")
-    rota.configure(people.replace("teams:", f"{ROLES}\nteams:"), SERVICE, ONE_STEP, WEEKLY)
+    people = everybody("payments").replace(
+        "    name: Ann\n", "    name: Ann\n    time_zone: Asia/Tokyo\n"
+    )
+    rota.configure(people, SERVICE, ONE_STEP, WEEKLY)
     ann = signed_in(rota, "ann")
     ann.get("/schedules/primary?from=2026-02-02&weeks=4")
     assert "Mon 2 Feb \u2013 Sun 1 Mar" in ann.words
@@ -113,7 +115,7 @@ def test_nonsense_in_the_address_shows_this_week(rota: World):
 
 def test_the_day_the_clock_changes_is_marked(rota: World):
     berlin = WEEKLY.replace("- name: primary", "- name: primary\n    time_zone: Europe/Berlin")
-    people = PEOPLE.replace("teams:", f"{ROLES}\nteams:")
+    people = everybody("payments")
     rota.configure(people, SERVICE, ONE_STEP, berlin)
     ann = signed_in(rota, "ann")
     ann.get("/schedules/primary?from=2026-03-23")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 
-from tests.world import World
+from tests.world import PEOPLE, World
 
 PARAMETER = re.compile(r"\{([a-z_]+):[a-z]+\}")
 
@@ -55,6 +55,20 @@ schedules:
 """
 
 ROLES = ("viewer", "responder", "manager", "admin", "owner")
+
+
+def people(team: str) -> str:
+    """Return the people with one of each role, all of them in a team."""
+    users = "\n".join(
+        f"  - {{email: {role}@example.com, name: {role.title()}, role: {role}}}" for role in ROLES
+    )
+    members = ", ".join(f"{role}@example.com" for role in ROLES)
+    here = f"  - {{name: {team}, members: [{members}]}}"
+    if team == "payments":
+        there = "  - {name: payments, members: [bob@example.com, cat@example.com]}"
+        joined = f"  - {{name: payments, members: [bob@example.com, cat@example.com, {members}]}}"
+        return PEOPLE.replace("teams:", f"{users}\nteams:").replace(there, joined)
+    return PEOPLE.replace("teams:", f"{users}\nteams:\n{here}")
 
 
 def keys_of(path: str) -> list[tuple[str, str]]:
