@@ -42,7 +42,7 @@ from tocsin.work.respond import Desk
 
 SECRET = "demo-client-secret"  # noqa: S105 - of an integration that lives as long as the demo
 
-#: Waits are short, for somebody watches. Ann's week on call begins on the Monday of ``start``.
+#: Who watches waits little. The weeks of ``start``, and every other one, are Ann's.
 CONFIGURATION = """
 users:
   - email: ann@example.com
@@ -84,7 +84,7 @@ schedules:
     layers:
       - name: nights
         rotation: {{unit: week, start: "{start}"}}
-        participants: [dan@example.com, cleo@example.com, bob@example.com]
+        participants: [dan@example.com, cleo@example.com]
       - name: days
         rotation: {{unit: day, start: "{start}"}}
         participants: [cleo@example.com, dan@example.com]
@@ -256,31 +256,37 @@ def _telephones(show: Show) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How time goes in a world: by which clock, and how long steps of escalation wait."""
+    """How a world goes: by which clock, how long steps of escalation wait, and where it is."""
 
     clock: Callable[[], datetime] = now
     wait: str = "6s"
     long_wait: str = "30s"
+    #: What links lead to; the address itself if None.
+    public_url: str | None = None
 
 
 @contextlib.contextmanager
 def world(show: Show, pace: Pace) -> Iterator[Store]:
     """Make a Tocsin with people, services and telephones, until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder:
-        with _telephones(show) as phone, (Path(folder) / "log").open("w") as log:
-            logs.configure("json", log)
-            settings = load(
-                {},
-                data_dir=folder,
-                listen=show.base.removeprefix("http://"),
-                outbound_allow="127.0.0.0/8",
-            )
-            store = open_store(settings, serves=True)
-            try:
-                _configure(store, show, phone, pace)
-                yield store
-            finally:
-                store.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder,
+        _telephones(show) as phone,
+        (Path(folder) / "log").open("w") as log,
+    ):
+        logs.configure("json", log)
+        settings = load(
+            {},
+            data_dir=folder,
+            listen=show.base.removeprefix("http://"),
+            outbound_allow="127.0.0.0/8",
+            public_url=pace.public_url,
+        )
+        store = open_store(settings, serves=True)
+        try:
+            _configure(store, show, phone, pace)
+            yield store
+        finally:
+            store.close()
 
 
 def run_demo(seconds: int | None) -> Show:
@@ -299,7 +305,7 @@ def _configure(store: Store, show: Show, phone: int, pace: Pace) -> None:
     text = CONFIGURATION.format(
         phone=phone,
         secret=SECRET,
-        start=f"{week - timedelta(days=week.weekday())}T08:00",
+        start=f"{week - timedelta(days=week.weekday(), weeks=4)}T08:00",
         wait=pace.wait,
         long_wait=pace.long_wait,
     )
