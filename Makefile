@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full check bench bench-full docs clean
+.PHONY: help venv demo test test-full check bench bench-full docs screenshots clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -36,6 +36,9 @@ bench-full: venv ## The same at full size.
 
 docs: venv ## Make the generated pages of docs/reference anew.
 	@.venv/bin/python scripts/docs.py
+
+screenshots: venv ## Take the pictures of docs/pictures anew, of the pages over the demo's data.
+	@.venv/bin/python -m scripts.screenshots
 
 clean: ## Remove what make made.
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist tocsin-data src/tocsin/web/static/vendor

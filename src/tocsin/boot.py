@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -127,9 +127,14 @@ class Parts:
 
 
 async def serve(
-    store: Store, parts: Parts, stop: asyncio.Event, ready: asyncio.Event | None = None
+    store: Store,
+    parts: Parts,
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+    *,
+    clock: Callable[[], datetime] = now,
 ) -> None:
-    """Run the server and the worker until ``stop``."""
+    """Run the server and the worker until ``stop``, by a clock."""
     # Slow to import, and of no use to a command that only talks to the database.
     from tocsin.channels.base import Outside, make_channels  # noqa: PLC0415
     from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415
@@ -148,14 +153,14 @@ async def serve(
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
-        _arm(store)
+        _arm(store, clock())
         store.plans.refresh()
         channels = make_channels(outside)
         worker = build_worker(
             store.database, store.plans, store.vault, dialects, channels,
             public_url=settings.public_url,
             retention=settings.retention,
-            clock=now,
+            clock=clock,
             observe=metrics.attempted,
             fetch=outside.fetch,
         )  # fmt: skip
@@ -169,7 +174,7 @@ async def serve(
                 _hints(worker) if parts.worker else None,
                 metrics,
                 max_body=settings.max_body,
-                clock=now,
+                clock=clock,
                 public_url=settings.public_url,
                 trusted_proxies=settings.trusted_proxies,
                 has_mail=settings.smtp_url is not None,
@@ -193,12 +198,12 @@ def _hints(worker: Worker) -> WorkerHints:
     )
 
 
-def _arm(store: Store) -> None:
+def _arm(store: Store, at: datetime) -> None:
     """Let the recurring work be due, in a database where it is not."""
     from tocsin.work import sweep, watch  # noqa: PLC0415
 
-    store.database.run(lambda connection: sweep.arm(connection, now()))
-    store.database.run(lambda connection: watch.arm(connection, now()))
+    store.database.run(lambda connection: sweep.arm(connection, at))
+    store.database.run(lambda connection: watch.arm(connection, at))
 
 
 async def run(store: Store, parts: Parts) -> None:

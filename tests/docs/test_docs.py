@@ -23,6 +23,10 @@ GENERATED = runpy.run_path(str(ROOT / "scripts" / "docs.py"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
+#: A picture that is shown by a tag: for its width, or one for light and one for dark.
+TAG = re.compile(r'(?:src|srcset)="([^"]+)"')
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -43,6 +47,17 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
         and not (page.parent / target.partition("#")[0]).exists()
     ]
     assert broken == []
+
+
+def test_every_picture_that_is_shown_is_there_and_every_one_that_is_there_is_shown() -> None:
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for pattern in (LINK, TAG)
+        for target in pattern.findall(page.read_text("utf-8"))
+        if "/pictures/" in target
+    }
+    assert shown == set((ROOT / "docs" / "pictures").iterdir())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

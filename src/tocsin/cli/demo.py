@@ -12,8 +12,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -41,34 +42,78 @@ from tocsin.work.respond import Desk
 
 SECRET = "demo-client-secret"  # noqa: S105 - of an integration that lives as long as the demo
 
+#: Who watches waits little. The weeks of ``start``, and every other one, are Ann's.
 CONFIGURATION = """
 users:
   - email: ann@example.com
     name: Ann
     role: owner
+    time_zone: Europe/Berlin
     contact_methods:
       - {{name: phone, channel: webhook, address: "http://127.0.0.1:{phone}/Ann"}}
   - email: bob@example.com
     name: Bob
+    time_zone: Europe/Berlin
     contact_methods:
       - {{name: phone, channel: webhook, address: "http://127.0.0.1:{phone}/Bob"}}
+  - email: cleo@example.com
+    name: Cleo
+    role: manager
+    time_zone: America/New_York
+    contact_methods:
+      - {{name: phone, channel: webhook, address: "http://127.0.0.1:{phone}/Cleo"}}
+  - email: dan@example.com
+    name: Dan
+    time_zone: America/New_York
+    contact_methods:
+      - {{name: phone, channel: webhook, address: "http://127.0.0.1:{phone}/Dan"}}
 teams:
   - {{name: payments, members: [ann@example.com, bob@example.com]}}
+  - {{name: platform, members: [cleo@example.com, dan@example.com]}}
+schedules:
+  - name: payments
+    team: payments
+    time_zone: Europe/Berlin
+    layers:
+      - name: weeks
+        rotation: {{unit: week, start: "{start}"}}
+        participants: [ann@example.com, bob@example.com]
+  - name: platform
+    team: platform
+    time_zone: America/New_York
+    layers:
+      - name: nights
+        rotation: {{unit: week, start: "{start}"}}
+        participants: [dan@example.com, cleo@example.com]
+      - name: days
+        rotation: {{unit: day, start: "{start}"}}
+        participants: [cleo@example.com, dan@example.com]
+        restrictions: [{{days: [mon, tue, wed, thu, fri], from: "08:00", to: "18:00"}}]
 escalation_policies:
-  - name: default
+  - name: payments
     repeat: 1
     steps:
-      - {{targets: [{{user: ann@example.com}}], wait: 6s}}
-      - {{targets: [{{team: payments}}], wait: 30s}}
+      - {{targets: [{{schedule: payments}}], wait: {wait}}}
+      - {{targets: [{{team: payments}}], wait: {long_wait}}}
+  - name: platform
+    repeat: 2
+    steps:
+      - {{targets: [{{schedule: platform}}], wait: {wait}}}
+      - {{targets: [{{user: cleo@example.com}}, {{user: dan@example.com}}], wait: {long_wait}}}
 services:
-  - {{name: checkout, team: payments, escalation_policy: default}}
+  - {{name: checkout, team: payments, escalation_policy: payments}}
+  - {{name: search, team: platform, escalation_policy: platform}}
+  - {{name: website, team: platform, escalation_policy: platform}}
 integrations:
   - name: sentry
     service: checkout
     routing_key: demo-routing-key
     signing_secrets: ["{secret}"]
+    routes:
+      - {{project: search, service: search}}
+      - {{project: website, service: website}}
   - name: sentry-legacy
-    service: checkout
+    service: website
     routing_key: demo-legacy-key
 fallback: {{user: bob@example.com}}
 """
@@ -102,7 +147,14 @@ def scenes(number: int) -> list[Scene]:
     """Return one round of the demo; each has issues of its own."""
     issue = Issue(id=str(1000 + number))
     metric = Issue(id=str(5000 + number), title="latency")
-    slow = Issue(id=str(3000 + number), title="TimeoutError: payment gateway", level="fatal")
+    slow = Issue(
+        id=str(3000 + number),
+        title="ConnectionTimeout: no shard answered within 5 s",
+        culprit="search.index.query",
+        level="fatal",
+        project="search",
+    )
+    font = replace(issue, id=str(7000 + number), title="404: /fonts/title.woff2", level="warning")
     garbage = Webhook(resource="issue", action=None, body=b'{"action":"created","data":NaN}')
     unknown = Webhook(resource="size_analysis", action=None, body=encode({"action": "completed"}))
     return [
@@ -118,7 +170,7 @@ def scenes(number: int) -> list[Scene]:
         Scene(says="and is over", hook=webhook("metric_alert", "resolved", metric)),
         Scene(
             says="the legacy plugin, unsigned, at OpsKnight's URL",
-            hook=legacy_webhook(replace(issue, id=str(7000 + number), level="warning")),
+            hook=legacy_webhook(replace(font, project="website", culprit="/pricing")),
             url="OpsKnight",
             key="demo-legacy-key",
         ),
@@ -161,6 +213,8 @@ class Show:
     scene: str = ""
     answers: list[tuple[str, Answer, bool]] = field(default_factory=list)
     pages: list[tuple[str, str, str, str]] = field(default_factory=list)
+    #: Where whoever was paged last answers without signing in, by the number of the incident.
+    links: dict[int, str] = field(default_factory=dict)
     deliveries: tuple[DeliveryView, ...] = ()
     incidents: tuple[IncidentView, ...] = ()
 
@@ -182,6 +236,8 @@ def _telephones(show: Show) -> Iterator[int]:
             at = time.strftime("%H:%M:%S")
             kind = page["type"].partition(".")[2]
             show.pages.append((at, self.path.strip("/"), kind, f"#{incident['number']}"))
+            if kind == "page":
+                show.links[incident["number"]] = page["data"]["acknowledge_url"]
             self.send_response(204)
             self.end_headers()
 
@@ -198,40 +254,69 @@ def _telephones(show: Show) -> Iterator[int]:
         server.server_close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a world goes: by which clock, how long steps of escalation wait, and where it is."""
+
+    clock: Callable[[], datetime] = now
+    wait: str = "6s"
+    long_wait: str = "30s"
+    #: What links lead to; the address itself if None.
+    public_url: str | None = None
+
+
+@contextlib.contextmanager
+def world(show: Show, pace: Pace) -> Iterator[Store]:
+    """Make a Tocsin with people, services and telephones, until the block ends."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder,
+        _telephones(show) as phone,
+        (Path(folder) / "log").open("w") as log,
+    ):
+        logs.configure("json", log)
+        settings = load(
+            {},
+            data_dir=folder,
+            listen=show.base.removeprefix("http://"),
+            outbound_allow="127.0.0.0/8",
+            public_url=pace.public_url,
+        )
+        store = open_store(settings, serves=True)
+        try:
+            _configure(store, show, phone, pace)
+            yield store
+        finally:
+            store.close()
+
+
 def run_demo(seconds: int | None) -> Show:
     """Run the demo, for so long or until Ctrl-C; return what happened."""
-    with tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder:
-        port = free_port()
-        show = Show(base=f"http://127.0.0.1:{port}")
-        with _telephones(show) as phone, (Path(folder) / "log").open("w") as log:
-            logs.configure("json", log)
-            settings = load(
-                {},
-                data_dir=folder,
-                listen=f"127.0.0.1:{port}",
-                outbound_allow="127.0.0.0/8",
-            )
-            store = open_store(settings, serves=True)
-            _configure(store, show, phone)
-            try:
-                with contextlib.suppress(KeyboardInterrupt):
-                    asyncio.run(_perform(store, show, seconds))
-            finally:
-                store.close()
+    show = Show(base=f"http://127.0.0.1:{free_port()}")
+    with world(show, Pace()) as store, contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_perform(store, show, seconds))
     _say_goodbye(show)
     return show
 
 
-def _configure(store: Store, show: Show, phone: int) -> None:
-    text = CONFIGURATION.format(phone=phone, secret=SECRET)
+def _configure(store: Store, show: Show, phone: int, pace: Pace) -> None:
+    at = pace.clock()
+    # Half a day back: at this instant it may still be Sunday, or the hour before, in a time zone.
+    week = (at - timedelta(hours=13)).date()
+    text = CONFIGURATION.format(
+        phone=phone,
+        secret=SECRET,
+        start=f"{week - timedelta(days=week.weekday(), weeks=4)}T08:00",
+        wait=pace.wait,
+        long_wait=pace.long_wait,
+    )
     file, source = parse(text, "demo")
-    Configurator(store.database, store.plans, store.vault).apply(file, source, now(), dry_run=False)
+    Configurator(store.database, store.plans, store.vault).apply(file, source, at, dry_run=False)
     office = Office(store.database, store.plans, store.vault)
-    show.api_key = office.create_api_key("demo", Role.OWNER, now())
+    show.api_key = office.create_api_key("demo", Role.OWNER, at)
     show.password = f"demo-{secrets.token_hex(4)}"
     ann = next(user for user in store.plans.refresh().users.values() if user.role is Role.OWNER)
     accounts = Accounts(store.database, store.plans, store.vault)
-    accounts.give_password(ann.id, show.password, now())
+    accounts.give_password(ann.id, show.password, at)
 
 
 async def _perform(store: Store, show: Show, seconds: int | None) -> None:
@@ -262,11 +347,16 @@ async def _play(store: Store, show: Show) -> None:
     for number in itertools.count():
         for scene in scenes(number):
             show.scene = scene.says
-            if scene.hook is None:
-                await asyncio.to_thread(_acknowledge, store)
-            else:
-                await asyncio.to_thread(_send, show, scene, scene.hook)
+            await asyncio.to_thread(play, store, show, scene, now())
             await asyncio.sleep(scene.pause)
+
+
+def play(store: Store, show: Show, scene: Scene, at: datetime) -> None:
+    """Let a scene happen."""
+    if scene.hook is None:
+        _acknowledge(store, at)
+    else:
+        _send(show, scene, scene.hook)
 
 
 def _send(show: Show, scene: Scene, hook: Webhook) -> None:
@@ -275,7 +365,7 @@ def _send(show: Show, scene: Scene, hook: Webhook) -> None:
     show.answers.append((scene.says, answer, answer.status == scene.status))
 
 
-def _acknowledge(store: Store) -> None:
+def _acknowledge(store: Store, at: datetime) -> None:
     with store.database.read() as connection:
         plans = store.plans.current(connection)
         wanted = Filter(equal=(("status", ("triggered",)),), limit=1)
@@ -285,7 +375,7 @@ def _acknowledge(store: Store) -> None:
     caller = Caller(by=by, role=ann.role, scope=scope_of(plans, ann.role, ann.id))
     for incident in page.items:
         desk = Desk(store.database, store.plans)
-        desk.act(incident.id, respond.acknowledge(by), caller, now())
+        desk.act(incident.id, respond.acknowledge(by), caller, at)
 
 
 def _look(store: Store, show: Show) -> None:
