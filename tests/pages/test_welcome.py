@@ -144,3 +144,12 @@ def test_who_sets_nothing_up_sees_how_far_it_is_and_adds_their_own_way(world: Wo
     assert "Save and go on" not in viewer.words
     assert viewer.post("/welcome/who", {"service": "x"}).status_code == 403
     assert viewer.post("/welcome/skip/how").status_code == 403
+
+
+def test_an_owner_with_steps_left_is_led_to_them(world: World):
+    owner = signed_in(world, "owner")
+    owner.get("/incidents")
+    assert "Go on with the first steps" in owner.words
+    viewer = signed_in(world, "viewer")
+    viewer.get("/incidents")
+    assert "Go on with the first steps" not in viewer.words

@@ -19,6 +19,7 @@ from tocsin.web.pages.form import Form
 from tocsin.web.pages.look import plural
 from tocsin.web.pages.snooze import SPANS, end_of_snooze
 from tocsin.web.pages.visit import Visit, Visiting, here
+from tocsin.web.pages.welcome import welcome_left
 from tocsin.web.problems import Wrong
 from tocsin.work import respond
 from tocsin.work.respond import Acted, Decide
@@ -131,6 +132,7 @@ def list_incidents(visit: Visiting) -> Response[bytes]:
         found=found,
         tabs=_tabs(visit, found, counts),
         latest=latest,
+        steps_left=welcome_left(visit) if latest is None and not page.items else 0,
         change=change,
         is_first=cursor is None,
         older=visit.with_query(before=page.next) if page.next else None,

@@ -51,7 +51,9 @@ def show_mapping(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     return _mapping(visit, one, one.shown["overrides"])
 
 
-@post("/integrations/{reference:str}/mapping", opt={"action": Action.CONFIGURE}, sync_to_thread=True)
+@post(
+    "/integrations/{reference:str}/mapping", opt={"action": Action.CONFIGURE}, sync_to_thread=True
+)
 def change_mapping(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
     """Save the overrides, or only try them on a delivery."""
     one = open_one(visit, reference)
