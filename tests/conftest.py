@@ -33,6 +33,13 @@ ENGINES = ("sqlite", "postgresql")
 
 _TEMPLATE = "tocsin_template"
 
+#: Databases by URL that a test has used and closed. The next one opens the same again: a new one
+#: would compile every statement anew, a good part of the time that a test takes.
+_CLOSED: dict[str, Database] = {}
+
+#: What must be free in memory for the SQLite files of all processes.
+_ROOM = 512 * 2**20
+
 
 class _Scheduler(LoadGroupScheduling):  # type: ignore[misc]
     """Gives all browser tests of a file to one process, in one go: a browser takes long to start.
@@ -211,10 +218,26 @@ def postgres_url(postgres_server: str, postgres_template: str, postgres_database
     return postgres_database
 
 
+@pytest.fixture(scope="session")
+def sqlite_folder() -> Iterator[Path]:
+    """Give the folder of the SQLite file that tests of this process use one after the other.
+
+    In memory where there is room: no test cuts the power, so none needs what a sync waits for.
+    """
+    memory = Path("/dev/shm")
+    has_room = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+    with tempfile.TemporaryDirectory(
+        prefix="tocsin-sqlite-", dir=memory if has_room else None
+    ) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture
-def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+def sqlite_url(sqlite_folder: Path, sqlite_template: Path) -> str:
     """Give the URL of a fresh, migrated SQLite file."""
-    return fresh_sqlite(tmp_path, sqlite_template)
+    for left in sqlite_folder.iterdir():
+        left.unlink()
+    return fresh_sqlite(sqlite_folder, sqlite_template)
 
 
 def fresh_sqlite(folder: Path, template: Path) -> str:
@@ -235,9 +258,11 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give a fresh, migrated database, opened."""
-    opened = Database(database_url, checkpoints=True)
+    opened = _CLOSED.pop(database_url, None) or Database(database_url, checkpoints=True)
     yield opened
     opened.close()
+    if not opened._turn._is_taken:
+        _CLOSED[database_url] = opened
 
 
 @pytest.fixture

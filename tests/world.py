@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 import ipaddress
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Self
 
 import httpx2
 import msgspec
+from litestar import Litestar
+from litestar.datastructures import State
 from sqlalchemy import Connection, func, select, update
 
 from tests.builders import NOW
@@ -45,7 +50,7 @@ from tocsin.store.vault import Vault
 from tocsin.store.views import Filter, IncidentDetail
 from tocsin.web.app import Web, WorkerHints
 from tocsin.web.metrics import Metrics
-from tocsin.work.configfile import parse
+from tocsin.work.configfile import File, Source, parse
 from tocsin.work.configure import Configurator
 from tocsin.work.deliver import Outbox
 from tocsin.work.escalate import Clockwork
@@ -150,6 +155,32 @@ async def _expand(body: bytes, now: datetime) -> list[Event]:
     return read(body, now)
 
 
+@lru_cache(maxsize=100)
+def _parsed(text: str) -> tuple[File, Source]:
+    return parse(text, "world.yaml")
+
+
+#: Frameworks that no world uses now. To build one takes half a second; only its state tells whose
+#: it is.
+_FRAMEWORKS: dict[Vault, list[Litestar]] = defaultdict(list)
+
+
+class _Web(Web):
+    """The web edge, with the framework of a world that has ended."""
+
+    def _build_framework(self, state: State) -> Litestar:
+        free = _FRAMEWORKS[self._vault]
+        framework = free.pop() if free else super()._build_framework(State())
+        state.openapi = framework.state.openapi
+        framework.state = state
+        return framework
+
+    async def close(self) -> None:
+        """End, and leave the framework to the next world."""
+        await super().close()
+        _FRAMEWORKS[self._vault].append(self._framework)
+
+
 class World:
     """One service, one clock."""
 
@@ -207,7 +238,7 @@ class World:
         hints = WorkerHints(
             wake=lambda: None, wait_processed=self._process, ticked_at=lambda: self.now
         )
-        self._web = Web(
+        self._web = _Web(
             self.database,
             self.plans,
             self.vault,
@@ -243,9 +274,9 @@ class World:
 
     def configure(self, *texts: str) -> None:
         """Apply a configuration file made of these parts."""
-        file, source = parse("\n".join(texts), "world.yaml")
+        file, source = _parsed("\n".join(texts))
         Configurator(self.database, self.plans, self.vault).apply(
-            file, source, self.now, dry_run=False
+            copy.deepcopy(file), source, self.now, dry_run=False
         )
         self.plans.refresh()
         if self._watches:

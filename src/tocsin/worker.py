@@ -364,20 +364,49 @@ class Worker:
 
     async def run_due(self) -> None:
         """Do all that is due by the clock, and what follows from it, until nothing is."""
-        while True:
-            now = self._clock()
-            done = self._inbox.work(now)
-            done += self._clockwork.reconsider(now)
-            done += sum(self._clockwork.work(kind, now) for kind in ASK)
-            done += sum(self._watchman.work(kind, now) for kind in KINDS)
+        while await self._round(self._clock()):
+            pass
+
+    async def _round(self, now: datetime) -> int:
+        """Do what is due, one kind after the other; return how much it was."""
+        done, due = 0, self._look(now)
+        for name, work in self._in_turn(now):
+            if name in due and (count := await work()):
+                done += count
+                due = self._look(now)
+        return done
+
+    def _in_turn(self, now: datetime) -> list[tuple[str, Callable[[], Awaitable[int]]]]:
+        def at_once(function: Callable[..., int], *args: object) -> Callable[[], Awaitable[int]]:
+            async def work() -> int:
+                return function(*args)
+
+            return work
+
+        async def send() -> int:
             sendings = self._outbox.begin(now, _LEASED)
             self._outbox.finish([await self._attempt(sending) for sending in sendings])
+            return len(sendings)
+
+        async def read() -> int:
             errands = self._librarian.begin(now)
             self._librarian.finish([await self._run_errand(one) for one in errands], now)
+            return len(errands)
+
+        async def post() -> int:
             postings = self._postman.begin(now)
             self._postman.finish([(one, await self._post(one)) for one in postings], now)
-            if not done and not sendings and not errands and not postings:
-                return
+            return len(postings)
+
+        return [
+            (_INBOX, at_once(self._inbox.work, now)),
+            (Kind.RECONSIDER, at_once(self._clockwork.reconsider, now)),
+            *((kind, at_once(self._clockwork.work, kind, now)) for kind in ASK),
+            *((kind, at_once(self._watchman.work, kind, now)) for kind in KINDS),
+            (Kind.NOTIFY, send),
+            (Kind.CALENDAR, read),
+            (Kind.MAIL, post),
+        ]
 
 
 def _line(error: Exception) -> str:

@@ -138,7 +138,7 @@ class Web:
         )
         self._reader = Reader(_API_BODY, self._deadlines)
         self._live = Live(database, plans, clock, look.render)
-        self._framework = self._build_framework()
+        self._framework = self._build_framework(self._state())
         self._refreshing = asyncio.create_task(self._refresh_forever())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -263,7 +263,12 @@ class Web:
 
     # -- everything that is not intake
 
-    def _build_framework(self) -> Litestar:
+    def _build_framework(self, state: State) -> Litestar:
+        pages = build_pages(self._vault, self._public_url)
+        return build_framework(pages, static_file, state=state)
+
+    def _state(self) -> State:
+        """Return what handlers find of this installation."""
         back = Back(
             desk=Desk(self._database, self._plans),
             office=self._office,
@@ -281,19 +286,15 @@ class Web:
             has_mail=self._has_mail,
             data_dir=self._data_dir,
         )
-        return build_framework(
-            build_pages(self._vault, self._public_url),
-            static_file,
-            state=State(
-                {
-                    "back": back,
-                    "intake": self._intake,
-                    "office": self._office,
-                    "health": self,
-                    "live": self._live,
-                    "feeds": Feeds(self._database, self._plans, self._public_url, self._clock),
-                }
-            ),
+        return State(
+            {
+                "back": back,
+                "intake": self._intake,
+                "office": self._office,
+                "health": self,
+                "live": self._live,
+                "feeds": Feeds(self._database, self._plans, self._public_url, self._clock),
+            }
         )
 
     def ticked_at(self) -> datetime | None:
