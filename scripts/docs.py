@@ -25,9 +25,9 @@ COMMANDS = (
 SCOPE = """\
 ## Who sees what
 
-Admins, owners, and API keys that stand for no person see everything. A viewer, responder or manager, and
-whoever uses an API key of theirs, sees and changes what is of no team, and what is of the teams they are
-a member of. For a key of an admin in a lesser role, the key's role counts.
+Admins, owners, and API keys that stand for no person see everything. A viewer, responder or
+manager, and whoever uses an API key of theirs, sees and changes what is of no team, and what is
+of the teams they are a member of. For a key of an admin in a lesser role, the key's role counts.
 
 | What | is of the team of |
 |---|---|
@@ -42,19 +42,20 @@ a member of. For a key of an admin in a lesser role, the key's role counts.
 - Users, teams, absences and escalation policies are everybody's.
 - Whoever has an incident, or was paged for it, sees it and may answer it, whatever its team.
 - A maintenance window of all services is seen by everybody, and made by whoever sees all of them.
-- What is not seen is not there: it is answered with 404 in the same words, is in no list, matches no
-  filter, and its name is unknown. Only that a name is taken is told, for names are unique over all teams.
-- What is seen is seen whole. A policy, or the route of an integration, may name what is of another team: it
-  may go on naming it, and what `explain` says of a service follows it.
+- What is not seen is not there: it is answered with 404 in the same words, is in no list, matches
+  no filter, and its name is unknown. Only that a name is taken is told, for names are unique over
+  all teams.
+- What is seen is seen whole. A policy, or the route of an integration, may name what is of
+  another team: it may go on naming it, and what `explain` says of a service follows it.
 - Nobody gives a thing to a team they are no member of; to no team they may.
-- The feed of a person has their shifts in schedules of any team: others than that person make it only if
-  they see every schedule.
-- Webhooks come in by their routing keys, and commands are typed by whoever has the database: neither has a
-  team.
+- The feed of a person has their shifts in schedules of any team: others than that person make it
+  only if they see every schedule.
+- Webhooks come in by their routing keys, and commands are typed by whoever has the database:
+  neither has a team.
 
-Two things to know. Managers may change who is in a team, themselves included: teams keep out of each
-other's way, they are no walls between managers. And whoever takes turns in a schedule of a team should be a
-member of it: they are paged either way, but would not see the schedule.
+Two things to know. Managers may change who is in a team, themselves included: teams keep out of
+each other's way, they are no walls between managers. And whoever takes turns in a schedule of a
+team should be a member of it: they are paged either way, but would not see the schedule.
 """
 
 

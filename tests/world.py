@@ -42,6 +42,7 @@ from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
 from tocsin.store import contacts, jobs, views
 from tocsin.store.audit import Change
 from tocsin.store.db import Database
+from tocsin.store.deliveries import delivery_page
 from tocsin.store.jobs import Kind
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.tables import contact_methods
@@ -511,5 +512,5 @@ class World:
         """Return every delivery, the oldest first."""
         with self.database.read() as connection:
             plans = self.plans.current(connection)
-            page = views.delivery_page(connection, plans, EVERYTHING, Filter(limit=200))
+            page = delivery_page(connection, plans, EVERYTHING, Filter(limit=200))
             return list(reversed(page.items))

@@ -65,18 +65,50 @@ def test_an_incident_that_changes_comes_again(world: World, live: Live):
     world.take()
 
 
-def test_a_browser_that_may_not_see_it_is_told_nothing(world: World, live: Live):
-    nothing = Watcher(lambda one: one.number > 1)
+def open_one(world: World, service: str) -> None:
+    world.api("POST", "/incidents", {"service": service, "title": "by hand"})
+    world.forget()
+
+
+def leave_team(world: World, *names: str) -> None:
+    """Let the team of the service have these members only."""
+    world.api("PATCH", "/teams/payments", {"members": [f"{one}@example.com" for one in names]})
+
+
+def test_who_does_not_see_an_incident_is_not_told_of_it(world: World, live: Live):
+    world.api("POST", "/services", {"name": "open", "escalation_policy": "default"})
+    leave_team(world, "bob", "cat")
+    viewer = Watcher(world.user("viewer").id)
 
     def both() -> None:
-        world.sentry("issue.created", 7)
-        world.sentry("issue.created", 8)
+        open_one(world, "checkout")
+        open_one(world, "open")
 
-    [message] = told(live, EVERYTHING, both, nothing)
-    assert "incident-2" in message
-    assert "incident-1" not in message
-    world.take()
-    world.take()
+    heard = "".join(told(live, EVERYTHING, both, viewer))
+    assert "incident-2" in heard
+    assert "incident-1" not in heard
+
+
+def test_who_has_an_incident_is_told_of_it_whatever_its_team(world: World, live: Live):
+    leave_team(world, "bob", "cat")
+    [message] = told(
+        live, EVERYTHING, lambda: open_one(world, "checkout"), Watcher(world.user("ann").id)
+    )
+    assert "incident-1" in message
+
+
+def test_who_leaves_a_team_is_told_of_it_no_more(world: World, live: Live):
+    world.api("POST", "/services", {"name": "open", "escalation_policy": "default"})
+    viewer = Watcher(world.user("viewer").id)
+
+    def leave() -> None:
+        open_one(world, "checkout")
+        leave_team(world, "bob", "cat")
+        world.api("POST", "/incidents/1/resolve")
+        open_one(world, "open")
+
+    heard = "".join(told(live, EVERYTHING, leave, viewer))
+    assert "resolved" not in heard
 
 
 def test_what_came_between_the_page_and_the_watch_is_read_again(world: World, live: Live):

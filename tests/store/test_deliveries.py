@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import event, text
 
-from tests.builders import NOW, some_plans
-from tocsin.core.model import DeliveryOutcome, DeliveryStatus
+from tests.builders import NOW, a_service, an_integration, some_plans
+from tocsin.core.access import EVERYTHING, Scope, scope_of
+from tocsin.core.model import DeliveryOutcome, DeliveryStatus, Role
 from tocsin.store import db
 from tocsin.store import deliveries as log
 from tocsin.store.db import Database, insert_columns, new_id
 from tocsin.store.deliveries import LogFilter, Window, count_in, ids_in, lately, log_page
 from tocsin.store.tables import deliveries
 
-PLANS = some_plans()
+#: Integration 2 is of a team, 1 of none.
+PLANS = replace(
+    some_plans(teams={"search": ("bob",)}),
+    services={
+        "svc_1": a_service(),
+        "svc_2": a_service(id="svc_2", name="search", team_id="tea_search"),
+    },
+    integrations={
+        "int_1": an_integration(),
+        "int_2": an_integration(id="int_2", name="other", service_id="svc_2"),
+    },
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +71,9 @@ def fill(database: Database, count: int, **columns: Any) -> list[str]:
     return ids
 
 
-def page(database: Database, **wanted: Any) -> log.LogPage:
+def page(database: Database, scope: Scope = EVERYTHING, **wanted: Any) -> log.LogPage:
     with database.read() as connection:
-        return log_page(connection, PLANS, LogFilter(**wanted))
+        return log_page(connection, PLANS, scope, LogFilter(**wanted))
 
 
 def ids_of(found: log.LogPage) -> list[str]:
@@ -86,8 +99,21 @@ def test_filters_go_together(database: Database):
     assert ids_of(page(database, **both, q="%")) == []
     assert len(page(database, status="rejected").items) == 4
     assert len(page(database, outcome="triggered", integration_id="int_1").items) == 3
-    assert len(page(database, only=["int_2"]).items) == 2
     assert ids_of(page(database, q=refused[0])) == [refused[0]]
+
+
+def test_what_is_of_another_team_is_left_out_whatever_is_asked_for(database: Database):
+    seen = fill(database, 5)
+    fill(database, 2, status="rejected", integration_id="int_2")
+    fill(database, 60, integration_id="int_2")
+    ann, bob = (scope_of(PLANS, Role.RESPONDER, user_id) for user_id in ("usr_ann", "usr_bob"))
+    assert ids_of(page(database, ann)) == seen[::-1]
+    first = page(database, ann, limit=3)
+    assert ids_of(page(database, ann, limit=3, cursor=first.next)) == seen[:2][::-1]
+    assert ids_of(page(database, ann, status="rejected")) == []
+    assert ids_of(page(database, ann, q="issue:1", outcome="triggered")) == seen[::-1]
+    assert len(page(database, bob, limit=200).items) == 67
+    assert len(page(database, bob, status="rejected").items) == 2
 
 
 def test_the_deliveries_of_an_incident_are_found(database: Database):

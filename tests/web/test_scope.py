@@ -14,6 +14,7 @@ from tests.web.two_teams import PEOPLE, email_of, set_up
 from tocsin.core.access import scope_of
 from tocsin.core.model import Role
 from tocsin.store import views
+from tocsin.store.deliveries import delivery_page
 from tocsin.store.views import Filter
 
 
@@ -132,7 +133,7 @@ def test_who_sees_everything_is_asked_for_nothing_more(teams: Api):
         with world.database.read() as connection:
             scope = scope_of(plans, role, user.id)
             views.incident_page(connection, plans, scope, Filter())
-            views.delivery_page(connection, plans, scope, Filter())
+            delivery_page(connection, plans, scope, Filter())
             views.notification_page(connection, plans, scope, Filter())
         lists = [one for one in said if "ORDER BY" in one and "LIMIT" in one]
         assert len(lists) == 3

@@ -24,6 +24,7 @@ from tocsin.core.model import (
 )
 from tocsin.core.times import parse_instant
 from tocsin.store import views
+from tocsin.store.deliveries import delivery_detail, delivery_page
 from tocsin.store.views import Filter
 from tocsin.work.manage import Office, service_named
 from tocsin.work.respond import Decide, Desk, NotFound
@@ -189,7 +190,7 @@ def list_deliveries(
             ids = tuple(one.id for one in plans.integrations.values() if one.name == integration)
             equal.append(("integration_id", ids or ("-",)))
         wanted = Filter(equal=tuple(equal), limit=limit)
-        page = views.delivery_page(connection, plans, EVERYTHING, wanted)
+        page = delivery_page(connection, plans, EVERYTHING, wanted)
     if as_json:
         print_json(page.items)
     else:
@@ -216,7 +217,7 @@ def list_deliveries(
 def show_delivery(id_: str, *, as_json: bool) -> None:
     """Print one delivery with its request."""
     with _store() as store, store.database.read() as connection:
-        one = views.delivery_detail(connection, store.plans.current(connection), EVERYTHING, id_)
+        one = delivery_detail(connection, store.plans.current(connection), EVERYTHING, id_)
     if one is None:
         raise NotFound(f"there is no delivery {id_}")
     if as_json:

@@ -32,6 +32,7 @@ from tocsin.core.model import (
 )
 from tocsin.sentry.sender import Answer, Issue, Webhook, encode, legacy_webhook, send, webhook
 from tocsin.store import views
+from tocsin.store.deliveries import delivery_page
 from tocsin.store.views import DeliveryView, Filter, IncidentView
 from tocsin.work import respond
 from tocsin.work.accounts import Accounts
@@ -381,7 +382,7 @@ def _acknowledge(store: Store, at: datetime) -> None:
 def _look(store: Store, show: Show) -> None:
     with store.database.read() as connection:
         plans = store.plans.current(connection)
-        show.deliveries = views.delivery_page(connection, plans, EVERYTHING, Filter(limit=10)).items
+        show.deliveries = delivery_page(connection, plans, EVERYTHING, Filter(limit=10)).items
         show.incidents = views.incident_page(connection, plans, EVERYTHING, Filter(limit=6)).items
 
 

@@ -6,19 +6,45 @@ index of its own, one page looks through ``DEPTH`` rows of the best one, and goe
 
 from __future__ import annotations
 
+import base64
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text, union_all
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    case,
+    func,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
+from tocsin.core.access import Scope
 from tocsin.core.model import DeliveryStatus
 from tocsin.core.plans import Plans
+from tocsin.store import sight
 from tocsin.store.db import lowest_id
 from tocsin.store.tables import deliveries, delivery_bodies
-from tocsin.store.views import ID, DeliveryView, decode_cursor, delivery_views, encode_cursor
+from tocsin.store.views import (
+    ID,
+    SECRET_HEADERS,
+    DeliveryDetail,
+    DeliveryView,
+    Filter,
+    Page,
+    decode_cursor,
+    delivery_views,
+    encode_cursor,
+    narrowed,
+    part_of,
+)
 
 #: Rows that one page looks through.
 DEPTH = 5_000
@@ -44,8 +70,6 @@ class LogFilter:
     outcome: str | None = None
     #: An id, or part of a dedup key or reason.
     q: str = ""
-    #: Integrations that may be seen; None: all.
-    only: Collection[str] | None = None
     limit: int = 50
     cursor: str | None = None
 
@@ -54,6 +78,11 @@ class LogFilter:
         """Whether anything is asked for."""
         asked = (self.integration_id, self.incident_id, self.status, self.outcome, self.q)
         return any(asked)
+
+    @property
+    def plain(self) -> Filter:
+        """How much of everything is wanted."""
+        return Filter(limit=self.limit, cursor=self.cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +95,16 @@ class LogPage:
     was_cut: bool = False
 
 
-def log_page(connection: Connection, plans: Plans, wanted: LogFilter) -> LogPage:
-    """List deliveries, the newest first, in at most two statements."""
+def log_page(connection: Connection, plans: Plans, scope: Scope, wanted: LogFilter) -> LogPage:
+    """List the deliveries that are seen, the newest first, in at most two statements."""
+    ways = sight.of_deliveries(plans, scope)
+    if ways is not None and not wanted.is_narrow:
+        page = delivery_page(connection, plans, scope, wanted.plain)
+        return LogPage(page.items, page.next)
+    if wanted.incident_id is not None:
+        ways = sight.of_one_delivery(plans, scope)
     query = _indexed(wanted)
-    rest = _rest(wanted)
+    rest = _rest(wanted, ways)
     end = _end(connection, query) if rest else None
     if end is not None:
         query = query.where(deliveries.c.id >= end)
@@ -99,7 +134,7 @@ def _indexed(wanted: LogFilter) -> Select[Any]:
     return query.where(column.status == wanted.status) if wanted.status is not None else query
 
 
-def _rest(wanted: LogFilter) -> list[ColumnElement[bool]]:
+def _rest(wanted: LogFilter, ways: sight.Ways = None) -> list[ColumnElement[bool]]:
     """Return what that index does not serve, written so that no other is thought of."""
     column = deliveries.c
     checks: list[ColumnElement[bool]] = []
@@ -110,8 +145,8 @@ def _rest(wanted: LogFilter) -> list[ColumnElement[bool]]:
         checks.append(_bare(column.status) == wanted.status)
     if wanted.outcome is not None:
         checks.append(column.outcome == wanted.outcome)
-    if wanted.only is not None:
-        checks.append(_bare(column.integration_id).in_(wanted.only))
+    if ways is not None:
+        checks.append(case((or_(*ways), 1), else_=0) == 1)
     if wanted.q and not wanted.q.startswith("del_"):
         checks.append(
             or_(
@@ -133,6 +168,61 @@ def _end(connection: Connection, query: Select[Any]) -> str | None:
         query.with_only_columns(deliveries.c.id).offset(DEPTH - 1).limit(1)
     )
     return found
+
+
+# -- as the API has it ----------------------------------------------------------------------------
+
+
+def delivery_page(
+    connection: Connection, plans: Plans, scope: Scope, wanted: Filter
+) -> Page[DeliveryView]:
+    """List the deliveries that are seen, the newest first."""
+    query = narrowed(select(deliveries), deliveries.c, wanted)
+    if wanted.q:
+        query = query.where(
+            or_(
+                deliveries.c.dedup_key.icontains(wanted.q, autoescape=True),
+                deliveries.c.id == wanted.q,
+                deliveries.c.reason.icontains(wanted.q, autoescape=True),
+            )
+        )
+    ways = sight.of_deliveries(plans, scope)
+    rows, more = part_of(
+        connection, query, deliveries.c.id, ways, wanted, is_narrow=wanted.is_narrow
+    )
+    return Page(tuple(delivery_views(rows, plans)), more)
+
+
+def delivery(connection: Connection, plans: Plans, scope: Scope, id_: str) -> DeliveryView | None:
+    """Show one delivery as in the list, or None."""
+    query = select(deliveries).where(deliveries.c.id == id_)
+    query = sight.if_seen(query, sight.of_one_delivery(plans, scope))
+    row = connection.execute(query).mappings().first()
+    return delivery_views([row], plans)[0] if row else None
+
+
+def delivery_detail(
+    connection: Connection, plans: Plans, scope: Scope, id_: str
+) -> DeliveryDetail | None:
+    """Show one delivery with its request, or None."""
+    query = (
+        select(deliveries, delivery_bodies.c.headers, delivery_bodies.c.body)
+        .join(delivery_bodies, delivery_bodies.c.delivery_id == deliveries.c.id)
+        .where(deliveries.c.id == id_)
+    )
+    query = sight.if_seen(query, sight.of_one_delivery(plans, scope))
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    headers: list[tuple[str, str]] = msgspec.json.decode(row["headers"], type=list[tuple[str, str]])
+    return DeliveryDetail(
+        **msgspec.structs.asdict(delivery_views([row], plans)[0]),
+        headers=tuple(
+            (name, "•••" if name.lower() in SECRET_HEADERS else value) for name, value in headers
+        ),
+        body=bytes(row["body"]).decode("utf-8", "replace"),
+        body_base64=base64.b64encode(row["body"]).decode(),
+    )
 
 
 # -- what integrations got lately -----------------------------------------------------------------

@@ -7,15 +7,19 @@ will do (``if_seen``). A long list takes the newest rows of each way, and then t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Select,
     and_,
+    exists,
     or_,
     select,
+    union,
     union_all,
 )
 
@@ -54,6 +58,15 @@ def of_deliveries(plans: Plans, scope: Scope) -> Ways:
     ]
 
 
+def of_one_delivery(plans: Plans, scope: Scope) -> Ways:
+    """Those that are listed, and those of incidents that are seen: they open from there."""
+    ways, of_those = of_deliveries(plans, scope), of_incidents(plans, scope)
+    if ways is None or of_those is None:
+        return None
+    is_of_one = exists().where(incidents.c.id == deliveries.c.incident_id, or_(*of_those))
+    return [*ways, is_of_one]
+
+
 def of_notifications(plans: Plans, scope: Scope) -> Ways:
     """Those of services that are seen, of a person's own incidents, and to that person.
 
@@ -74,6 +87,22 @@ def of_notifications(plans: Plans, scope: Scope) -> Ways:
         columns.user_id == scope.user_id,
         columns.incident_id.in_(_own(scope, list(seen.services))),
     ]
+
+
+def whose(
+    connection: Connection, incident_ids: Collection[str]
+) -> dict[str, tuple[str, frozenset[str]]]:
+    """Return the service of each incident, and the people whose own it is."""
+    has, paged = incident_assignees.c, notifications.c
+    own = union(
+        select(has.incident_id, has.user_id).where(has.incident_id.in_(incident_ids)),
+        select(paged.incident_id, paged.user_id).where(paged.incident_id.in_(incident_ids)),
+    )
+    people: dict[str, set[str]] = defaultdict(set)
+    for incident_id, user_id in connection.execute(own):
+        people[incident_id].add(user_id)
+    query = select(incidents.c.id, incidents.c.service_id).where(incidents.c.id.in_(incident_ids))
+    return {row[0]: (row[1], frozenset(people[row[0]])) for row in connection.execute(query)}
 
 
 def if_seen(query: Select[Any], ways: Ways) -> Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,11 +41,14 @@ def swap(connection: Connection, schedule_id: str, id_: str) -> RowMapping | Non
     return connection.execute(query).mappings().first()
 
 
-def open_offers(connection: Connection, now: datetime, limit: int) -> Sequence[RowMapping]:
-    """Return the offers of every schedule that can still be taken, the nearest first."""
+def open_offers(
+    connection: Connection, schedule_ids: Collection[str], now: datetime, limit: int
+) -> Sequence[RowMapping]:
+    """Return the offers of some schedules that can still be taken, the nearest first."""
     query = (
         select(swaps)
         .where(swaps.c.taken_by_id.is_(None), swaps.c.deleted_at.is_(None), swaps.c.ends_at > now)
+        .where(swaps.c.schedule_id.in_(schedule_ids))
         .order_by(swaps.c.begins_at, swaps.c.id)
         .limit(limit)
     )

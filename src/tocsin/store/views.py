@@ -32,8 +32,6 @@ from tocsin.store.incidents import incident_of, load
 from tocsin.store.tables import (
     alerts,
     attempts,
-    deliveries,
-    delivery_bodies,
     incident_alerts,
     incident_assignees,
     incidents,
@@ -290,7 +288,7 @@ def incident_page(
     assignee_id: str | None = None,
 ) -> Page[IncidentView]:
     """List the incidents that are seen, the newest first."""
-    query = _narrowed(select(incidents), incidents.c, wanted)
+    query = narrowed(select(incidents), incidents.c, wanted)
     if assignee_id is not None:
         mine = select(incident_assignees.c.incident_id).where(
             incident_assignees.c.user_id == assignee_id
@@ -469,7 +467,7 @@ def notification_page(
     connection: Connection, plans: Plans, scope: Scope, wanted: Filter
 ) -> Page[NotificationView]:
     """List the notifications that are seen, the newest first."""
-    query = _narrowed(select(notifications), notifications.c, wanted)
+    query = narrowed(select(notifications), notifications.c, wanted)
     if wanted.q:
         columns = notifications.c
         ways = [columns.reason.icontains(wanted.q, autoescape=True), columns.id == wanted.q]
@@ -480,7 +478,7 @@ def notification_page(
         query = query.where(or_(*ways))
     seen = sight.of_notifications(plans, scope)
     # No index goes by their services: they are gone through by id, whatever is seen of them.
-    rows, more = _page_of(connection, query, notifications.c.id, seen, wanted, is_narrow=True)
+    rows, more = part_of(connection, query, notifications.c.id, seen, wanted, is_narrow=True)
     return Page(tuple(notification_views(connection, plans, rows)), more)
 
 
@@ -530,58 +528,6 @@ def notification_views(
 # -- deliveries ---------------------------------------------------------------------------------
 
 
-def delivery_page(
-    connection: Connection, plans: Plans, scope: Scope, wanted: Filter
-) -> Page[DeliveryView]:
-    """List the deliveries that are seen, the newest first."""
-    query = _narrowed(select(deliveries), deliveries.c, wanted)
-    if wanted.q:
-        query = query.where(
-            or_(
-                deliveries.c.dedup_key.icontains(wanted.q, autoescape=True),
-                deliveries.c.id == wanted.q,
-                deliveries.c.reason.icontains(wanted.q, autoescape=True),
-            )
-        )
-    ways = sight.of_deliveries(plans, scope)
-    rows, more = _page_of(
-        connection, query, deliveries.c.id, ways, wanted, is_narrow=wanted.is_narrow
-    )
-    return Page(tuple(_delivery_view(row, plans) for row in rows), more)
-
-
-def delivery(connection: Connection, plans: Plans, scope: Scope, id_: str) -> DeliveryView | None:
-    """Show one delivery as in the list, or None."""
-    query = select(deliveries).where(deliveries.c.id == id_)
-    query = sight.if_seen(query, sight.of_deliveries(plans, scope))
-    row = connection.execute(query).mappings().first()
-    return _delivery_view(row, plans) if row else None
-
-
-def delivery_detail(
-    connection: Connection, plans: Plans, scope: Scope, id_: str
-) -> DeliveryDetail | None:
-    """Show one delivery with its request, or None."""
-    query = (
-        select(deliveries, delivery_bodies.c.headers, delivery_bodies.c.body)
-        .join(delivery_bodies, delivery_bodies.c.delivery_id == deliveries.c.id)
-        .where(deliveries.c.id == id_)
-    )
-    query = sight.if_seen(query, sight.of_deliveries(plans, scope))
-    row = connection.execute(query).mappings().first()
-    if row is None:
-        return None
-    headers: list[tuple[str, str]] = msgspec.json.decode(row["headers"], type=list[tuple[str, str]])
-    return DeliveryDetail(
-        **msgspec.structs.asdict(_delivery_view(row, plans)),
-        headers=tuple(
-            (name, "•••" if name.lower() in SECRET_HEADERS else value) for name, value in headers
-        ),
-        body=bytes(row["body"]).decode("utf-8", "replace"),
-        body_base64=base64.b64encode(row["body"]).decode(),
-    )
-
-
 def delivery_views(rows: Iterable[RowMapping], plans: Plans) -> list[DeliveryView]:
     """Show deliveries as in the list."""
     return [_delivery_view(row, plans) for row in rows]
@@ -596,7 +542,8 @@ def _delivery_view(row: RowMapping, plans: Plans) -> DeliveryView:
 # -- lists --------------------------------------------------------------------------------------
 
 
-def _narrowed(query: Select[Any], columns: Any, wanted: Filter) -> Select[Any]:
+def narrowed(query: Select[Any], columns: Any, wanted: Filter) -> Select[Any]:
+    """Narrow a query to what is wanted of each column."""
     for name, values in wanted.equal:
         column: ColumnElement[Any] = columns[name]
         query = query.where(column == values[0] if len(values) == 1 else column.in_(values))
@@ -618,7 +565,7 @@ def _newest(
     return sight.if_seen(query, ways).order_by(key.desc()).limit(limit)
 
 
-def _page_of(
+def part_of(
     connection: Connection,
     query: Select[Any],
     id_: ColumnElement[str],
@@ -627,6 +574,7 @@ def _page_of(
     *,
     is_narrow: bool,
 ) -> tuple[list[RowMapping], str | None]:
+    """Return the newest rows that are seen after the cursor, and a cursor for the rest."""
     if wanted.cursor:
         query = query.where(id_ < decode_cursor(wanted.cursor, ID))
     query = _newest(query, id_, ways, wanted, is_narrow=is_narrow)

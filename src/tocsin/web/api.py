@@ -21,6 +21,7 @@ from tocsin.core.model import (
 )
 from tocsin.core.times import parse_instant, parse_span
 from tocsin.store import views
+from tocsin.store.deliveries import delivery_detail, delivery_page
 from tocsin.store.people import ApiKey
 from tocsin.store.views import (
     DeliveryDetail,
@@ -382,7 +383,7 @@ class DeliveryController(Controller):
                 limit=limit,
                 cursor=cursor,
             )
-            return views.delivery_page(connection, plans, scope, wanted)
+            return delivery_page(connection, plans, scope, wanted)
 
     @get("/{delivery_id:str}", opt={"action": Action.READ}, sync_to_thread=True)
     def get_delivery(
@@ -393,7 +394,7 @@ class DeliveryController(Controller):
         with back.desk.database.read() as connection:
             plans = back.desk.plans.current(connection)
             scope = caller_of(request, plans).scope
-            found = views.delivery_detail(connection, plans, scope, delivery_id)
+            found = delivery_detail(connection, plans, scope, delivery_id)
         if found is None:
             raise NotFound(f"there is no delivery {delivery_id}")
         return found

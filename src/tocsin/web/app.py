@@ -24,8 +24,9 @@ from tocsin.channels.guard import IpNetwork
 from tocsin.core.access import EVERYTHING
 from tocsin.core.dialect import Dialect
 from tocsin.core.plans import Integration
-from tocsin.store import inbox, jobs, views
+from tocsin.store import inbox, jobs
 from tocsin.store.db import Database
+from tocsin.store.deliveries import delivery
 from tocsin.store.inbox import Arrival, Stored
 from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
@@ -243,7 +244,7 @@ class Web:
     def _outcome_now(self, delivery_id: str) -> Outcome | None:
         with self._database.read() as connection:
             plans = self._plans.current(connection)
-            found = views.delivery(connection, plans, EVERYTHING, delivery_id)
+            found = delivery(connection, plans, EVERYTHING, delivery_id)
         if found is None or found.status == "accepted":
             return None
         return Outcome(outcome=found.outcome, incident_id=found.incident_id)

@@ -12,18 +12,20 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Connection
 
 from tocsin.core.access import EVERYTHING as ALL
+from tocsin.core.access import scope_of
+from tocsin.core.plans import Plans
 from tocsin.core.session import Preferences
-from tocsin.store import views
+from tocsin.store import sight, views
 from tocsin.store.db import Database
+from tocsin.store.deliveries import delivery_page
 from tocsin.store.plans import PlansCache
-from tocsin.store.views import DeliveryView, Filter, IncidentView
+from tocsin.store.views import DeliveryView, Filter
 
 log = structlog.get_logger("live")
 
@@ -58,9 +60,6 @@ _AGAIN = b"event: again\ndata: x\n\n"
 _MORE = b"event: more\ndata: x\n\n"
 _ALIVE = b": alive\n\n"
 
-#: Whether a browser may see an incident.
-Sees: TypeAlias = Callable[[IncidentView], bool]
-
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -74,9 +73,9 @@ class Reader:
 class Watcher:
     """One browser that looks."""
 
-    def __init__(self, sees: Sees | None = None) -> None:
-        """Let it see what ``sees`` says; None is everything."""
-        self.sees = sees
+    def __init__(self, user_id: str | None = None) -> None:
+        """Let it see what a person sees; None is everything."""
+        self.user_id = user_id
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUE)
         self._has_lost = False
 
@@ -226,7 +225,7 @@ class Live:
     async def _look(self) -> None:
         news = await asyncio.to_thread(self._read)
         for watcher in self._watchers.get(EVERYTHING, ()):
-            message = news.message(watcher.sees)
+            message = news.message(watcher.user_id)
             if message:
                 watcher.tell(message)
         for id_ in news.changed & set(self._watchers):
@@ -242,8 +241,11 @@ class Live:
             plans = self._plans.current(connection)
             told, is_more = self._worth_telling(changed)
             shown = views.incidents_shown(connection, plans, told)
+            sights = self._sights(plans)
+            whose = sight.whose(connection, told) if told and sights else {}
             pages = {
-                id_: views.delivery_page(connection, plans, ALL, _latest_of(id_)).items
+                # Whoever watches them sees their integration.
+                id_: delivery_page(connection, plans, ALL, _latest_of(id_)).items
                 for id_ in set(self._watchers) & plans.integrations.keys()
             }
         reader = Reader(self._clock())
@@ -251,9 +253,28 @@ class Live:
         return News(
             changed=changed,
             is_more=is_more,
-            rows=[(one, self._render("incident_row.html", visit=reader, one=one)) for one in shown],
+            rows=[
+                Row(
+                    html=self._render("incident_row.html", visit=reader, one=one),
+                    service_id=whose[one.id][0] if one.id in whose else "",
+                    people=whose[one.id][1] if one.id in whose else frozenset(),
+                )
+                for one in shown
+            ],
+            sights=sights,
             deliveries={id_: message for id_, message in deliveries.items() if message},
         )
+
+    def _sights(self, plans: Plans) -> dict[str, frozenset[str] | None]:
+        """Return the services that each person who watches sees now; None for all of them."""
+        found: dict[str, frozenset[str] | None] = {}
+        for watcher in tuple(self._watchers.get(EVERYTHING, ())):
+            user = plans.users.get(watcher.user_id or "")
+            if user is not None and user.id not in found:
+                scope = scope_of(plans, user.role, user.id)
+                seen = None if scope.is_everything else frozenset(scope.seen(plans).services)
+                found[user.id] = seen
+        return found
 
     def _worth_telling(self, changed: AbstractSet[str]) -> tuple[list[str], bool]:
         """Return what lists are told of, the oldest first, and whether there was more."""
@@ -285,6 +306,16 @@ def _latest_of(integration_id: str) -> Filter:
     return Filter(equal=(("integration_id", (integration_id,)),), limit=_DELIVERIES)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An incident as it is now, and who sees it."""
+
+    html: str
+    service_id: str
+    #: Who has it, or was paged for it.
+    people: frozenset[str]
+
+
 @dataclass(slots=True, kw_only=True)
 class News:
     """What one look found."""
@@ -292,22 +323,29 @@ class News:
     changed: AbstractSet[str]
     #: Whether more changed than is told of.
     is_more: bool
-    #: Incidents as they are now with their rows, the oldest first: browsers put each on top.
-    rows: Sequence[tuple[IncidentView, str]]
+    #: Incidents as they are now, the oldest first: browsers put each on top.
+    rows: Sequence[Row]
     deliveries: Mapping[str, bytes]
-    _whole: bytes | None = None
+    #: Person to the services they see; None is all of them.
+    sights: Mapping[str, frozenset[str] | None]
+    #: What was written already: those who see the same are told the same bytes.
+    _written: dict[tuple[int, ...], bytes] = field(default_factory=dict)
 
-    def message(self, sees: Sees | None) -> bytes:
-        """Return what to tell somebody who may see so much; empty if nothing."""
-        if sees is not None:
-            return self._written([html for one, html in self.rows if sees(one)])
-        if self._whole is None:
-            self._whole = self._written([html for _, html in self.rows])
-        return self._whole
-
-    def _written(self, rows: Sequence[str]) -> bytes:
-        message = event("rows", "".join(rows)) if rows else b""
-        return message + _MORE if self.is_more else message
+    def message(self, user_id: str | None) -> bytes:
+        """Return what to tell a person (None: who sees everything); empty if nothing."""
+        if user_id is not None and user_id not in self.sights:
+            return _AGAIN if self.rows else b""  # who came during the look, or has left
+        seen = None if user_id is None else self.sights[user_id]
+        picked = tuple(
+            number
+            for number, row in enumerate(self.rows)
+            if seen is None or row.service_id in seen or user_id in row.people
+        )
+        if picked not in self._written:
+            rows = [self.rows[number].html for number in picked]
+            message = event("rows", "".join(rows)) if rows else b""
+            self._written[picked] = message + _MORE if self.is_more else message
+        return self._written[picked]
 
 
 def event(name: str, html: str) -> bytes:

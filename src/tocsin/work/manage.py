@@ -22,9 +22,10 @@ from tocsin.core.plans import (
     User,
 )
 from tocsin.core.text import clean
-from tocsin.store import inbox, people, setup, views
+from tocsin.store import inbox, people, setup
 from tocsin.store.audit import Change
 from tocsin.store.db import Database, new_id
+from tocsin.store.deliveries import delivery
 from tocsin.store.inbox import Arrival
 from tocsin.store.people import ApiKey, KeyRow
 from tocsin.store.plans import PlansCache, changed, load
@@ -183,7 +184,7 @@ class Office:
 
         def work(connection: Connection) -> str | None:
             plans = self.plans.current(connection)
-            is_seen = views.delivery(connection, plans, caller.scope, delivery_id) is not None
+            is_seen = delivery(connection, plans, caller.scope, delivery_id) is not None
             return _replay(connection, delivery_id, now) if is_seen else None
 
         return self.database.run(work)

@@ -159,16 +159,20 @@ class Rota:
             )
         return Page(tuple(_swap_view(row, plans) for row in found), more)
 
-    def open_offers(self, now: datetime) -> list[Offer]:
-        """List what can still be taken of every schedule, the nearest first; at most 200."""
+    def open_offers(self, caller: Caller, now: datetime) -> list[Offer]:
+        """List what can still be taken of every schedule seen, the nearest first; at most 200."""
         with self.database.read() as connection:
             plans = self.plans.current(connection)
-            found = offers.open_offers(connection, now, MAX_LIMIT)
+            schedules = caller.scope.seen(plans).schedules
+            found = offers.open_offers(connection, list(schedules), now, MAX_LIMIT)
         return [
-            Offer(schedule=schedule, user_id=row["user_id"], swap=_swap_view(row, plans))
+            Offer(
+                schedule=schedules[row["schedule_id"]],
+                user_id=row["user_id"],
+                swap=_swap_view(row, plans),
+            )
             for row in found
             if row["user_id"] in plans.users
-            and (schedule := plans.schedules.get(row["schedule_id"])) is not None
         ]
 
     def offer(self, reference: str, row: SwapTable, caller: Caller, now: datetime) -> SwapView:

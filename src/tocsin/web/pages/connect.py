@@ -89,7 +89,7 @@ def _page(
     kind = kind_of(visit, one.integration)
     with visit.back.desk.database.read() as connection:
         wanted = LogFilter(integration_id=one.integration.id, limit=LATEST)
-        latest = log_page(connection, visit.plans, wanted).items
+        latest = log_page(connection, visit.all_plans, visit.scope, wanted).items
     public = visit.back.public_url
     urls = dict(zip((name for name, _ in STYLES), intake_urls(public, one.key), strict=True))
     secrets = one.shown["signing_secrets"]

@@ -18,6 +18,7 @@ from tocsin.store.deliveries import (
     MOST_COUNTED,
     LogFilter,
     Window,
+    delivery_detail,
     log_page,
     raw_body,
 )
@@ -61,11 +62,9 @@ def list_deliveries(visit: Visiting) -> Response[bytes]:
             status=status if status in set(DeliveryStatus) else None,
             outcome=outcome if outcome in set(DeliveryOutcome) else None,
             q=query.text("q").replace("\0", "")[:255],
-            # Whoever sees an incident sees what made it.
-            only=None if visit.scope.is_everything or incident_id else visit.plans.integrations,
             cursor=query.maybe("cursor"),
         )
-        page = log_page(connection, visit.all_plans, wanted)
+        page = log_page(connection, visit.all_plans, visit.scope, wanted)
     return visit.page(
         "deliveries.html",
         page=page,
@@ -85,7 +84,7 @@ def show_delivery(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes
     integration = next(
         (
             one
-            for one in visit.all_plans.integrations.values()
+            for one in visit.plans.integrations.values()
             if found.integration and one.name == found.integration.name and not one.is_deleted
         ),
         None,
@@ -109,7 +108,7 @@ def show_delivery(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes
 
 def _found(visit: Visit, delivery_id: str) -> DeliveryDetail:
     with visit.back.desk.database.read() as connection:
-        found = views.delivery_detail(connection, visit.all_plans, visit.scope, delivery_id)
+        found = delivery_detail(connection, visit.all_plans, visit.scope, delivery_id)
     if found is None:
         raise NotFound(f"there is no delivery {delivery_id}: it may be older than the retention")
     return found

@@ -112,7 +112,7 @@ def make_integration(visit: Visiting) -> Response[bytes]:
 
 def free_name(visit: Visit, name: str) -> str:
     """Return a name that no integration has."""
-    taken = {one.name for one in living(visit.plans.integrations)}
+    taken = {one.name for one in living(visit.all_plans.integrations)}
     numbered = (f"{name}-{number}" for number in count(2))
     return next(one for one in chain((name,), numbered) if one not in taken)
 

@@ -10,8 +10,7 @@ from litestar.response import Stream
 
 from tocsin.core.access import Action
 from tocsin.store import views
-from tocsin.store.views import IncidentView
-from tocsin.web.live import EVERYTHING, Live, Sees, Watcher
+from tocsin.web.live import EVERYTHING, Live, Watcher
 from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.work.respond import NotFound
 
@@ -21,25 +20,11 @@ def _stream(visit: Visit, subject: str) -> Stream:
     since = visit.query.text("since")
     known = int(since) if since.isdecimal() and len(since) <= views.MAX_DIGITS else None
     return Stream(
-        live.watch(subject, Watcher(_sees(visit)), known),
+        live.watch(subject, Watcher(visit.user.id), known),
         media_type="text/event-stream",
         # Proxies that hold answers back would hold the news back.
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
-
-
-def _sees(visit: Visit) -> Sees | None:
-    """Return what a person may be told of; None is everything."""
-    if visit.scope.is_everything:
-        return None
-    services = {one.name for one in visit.plans.services.values() if not one.is_deleted}
-    email = visit.user.email
-
-    def sees(one: IncidentView) -> bool:
-        is_theirs = any(person.email == email for person in one.assignees)
-        return is_theirs or (one.service is not None and one.service.name in services)
-
-    return sees
 
 
 @get("/live/incidents", opt={"action": Action.READ}, sync_to_thread=False)

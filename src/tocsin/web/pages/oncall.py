@@ -63,7 +63,7 @@ def who_is_on_call(visit: Visiting) -> Response[bytes]:
     plans = visit.plans
     named = colours(plans)
     cards = {
-        schedule.id: _card(plans, schedule, named, visit.now)
+        schedule.id: _card(visit.all_plans, schedule, named, visit.now)
         for schedule in sorted(plans.schedules.values(), key=lambda one: one.name)
     }
     mine = [
@@ -78,7 +78,7 @@ def who_is_on_call(visit: Visiting) -> Response[bytes]:
         groups=list(_groups(plans, cards)),
         mine=mine,
         next_of_mine=None if mine else _next_of(visit),
-        offers=visit.back.rota.open_offers(visit.now),
+        offers=visit.back.rota.open_offers(visit.caller, visit.now),
         names={user.id: user.name for user in plans.users.values()},
     )
 

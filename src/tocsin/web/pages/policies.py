@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -65,7 +66,7 @@ def list_policies(visit: Visiting) -> Response[bytes]:
         told = foretell(visit.all_plans, policy, None, Severity.ERROR, None, visit.now)
         rows.append({
             "policy": policy, "services": services, "faults": len(told.faults),
-            "first": _targets(visit.all_plans, policy.steps[0].targets) if policy.steps else [],
+            "first": _targets(visit, policy.steps[0].targets) if policy.steps else [],
         })  # fmt: skip
     return visit.page("policies.html", rows=rows)
 
@@ -84,7 +85,7 @@ def show_policy(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
         supposed=supposed,
         told=told,
         steps=[
-            (step, _targets(visit.all_plans, step.targets), told.faults.get(number, ()))
+            (step, _targets(visit, step.targets), told.faults.get(number, ()))
             for number, step in enumerate(policy.steps, 1)
         ],
         warnings=_general(told.explanation, told),
@@ -97,14 +98,18 @@ def _general(explanation: Explanation, told: Foretold) -> list[str]:
     return [sentence(one) for one in explanation.warnings if one not in of_steps]
 
 
-def _targets(plans: Plans, targets: tuple[Target, ...]) -> list[tuple[str, str, str]]:
-    """Return each target as its kind, its name, and where it leads to."""
+def _targets(visit: Visit, targets: tuple[Target, ...]) -> list[tuple[str, str, str]]:
+    """Return each target as its kind, its name, and where it leads to, if it is seen."""
+    plans, seen = visit.all_plans, visit.plans
     found = []
     for target in targets:
         names = [plans.users[id_].name for id_ in target.ids if id_ in plans.users]
         if target.kind == "schedule":
             things = [plans.schedules[id_] for id_ in target.ids if id_ in plans.schedules]
-            found += [("schedule", one.name, f"/schedules/{one.id}") for one in things]
+            found += [
+                ("schedule", one.name, f"/schedules/{one.id}" if one.id in seen.schedules else "")
+                for one in things
+            ]
         elif target.kind == "team":
             found += [
                 ("team", plans.teams[id_].name, "") for id_ in target.ids if id_ in plans.teams
@@ -169,7 +174,7 @@ def _answer(visit: Visit, policy: Policy | None) -> Response[bytes]:
         table = typed.table()
         if what != "save":
             # Whoever asks wants to know of a fault even where nothing can be foretold.
-            draft_policy(visit.all_plans, table, policy)
+            draft_policy(_known(visit, policy), table, policy)
             return _page(visit, policy, typed)
         things = visit.back.collections["escalation-policies"]
         if policy is None:
@@ -186,7 +191,7 @@ def _page(
     visit: Visit, policy: Policy | None, typed: PolicyForm, status: int = 200, wrong: Any = ()
 ) -> Response[bytes]:
     """Show the form, and next to it what it would do as it stands."""
-    plans = visit.all_plans
+    plans = _known(visit, policy)
     supposed = Supposed(visit, visit.form, users_of(plans, policy) if policy else [])
     told = _told(plans, policy, typed, supposed)
     people = sorted(plans.users.values(), key=lambda user: user.name)
@@ -208,6 +213,24 @@ def _page(
             ("People", [(f"user:{user.email}", user.name) for user in people]),
         ],
     )  # fmt: skip
+
+
+def _known(visit: Visit, policy: Policy | None) -> Plans:
+    """Return the plans as they are seen, and the schedules that the policy names already."""
+    named = {
+        id_
+        for step in (policy.steps if policy else ())
+        for target in step.targets
+        if target.kind == "schedule"
+        for id_ in target.ids
+    }
+    every = visit.all_plans.schedules
+    return replace(
+        visit.plans,
+        schedules={
+            id_: one for id_, one in every.items() if id_ in named or id_ in visit.plans.schedules
+        },
+    )
 
 
 def _told(

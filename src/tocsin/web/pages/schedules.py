@@ -89,7 +89,7 @@ def _show(visit: Visit, schedule: Schedule, status: int = 200, **more: Any) -> R
         team=visit.plans.teams.get(schedule.team_id or ""),
         layers=[_layer_words(visit, layer) for layer in schedule.layers],
         overrides=_overrides(visit, schedule),
-        offers=[one for one in visit.back.rota.open_offers(visit.now)
+        offers=[one for one in visit.back.rota.open_offers(visit.caller, visit.now)
                 if one.schedule.id == schedule.id],
         feeds=_feeds_of(visit, schedule),
         colours=colours(visit.plans),
@@ -384,7 +384,8 @@ def _feeds_of(visit: Visit, schedule: Schedule) -> list[Feed]:
     if not visit.may("configure"):
         return []
     with visit.back.desk.database.read() as connection:
-        return calendars.feed_page(connection, None, [schedule.id], None, 1000)
+        found = calendars.feed_page(connection, None, [schedule.id], None, 1000)
+    return [feed for feed in found if feed.schedule_id == schedule.id]
 
 
 @post("/schedules/{reference:str}/feeds", opt={"action": Action.CONFIGURE}, sync_to_thread=True)

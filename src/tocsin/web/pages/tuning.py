@@ -100,7 +100,7 @@ def _tried(visit: Visit, one: Opened, typed: Mapping[str, Any]) -> Response[byte
             return _mapping(visit, one, typed, [fault], status=422)
         sample = found[1]
     result = explain(
-        visit.plans,
+        visit.all_plans,
         visit.back.dialects,
         one.integration,
         sample,
@@ -130,7 +130,7 @@ def _mapping(
 ) -> Response[bytes]:
     with visit.back.desk.database.read() as connection:
         wanted = LogFilter(integration_id=one.integration.id, limit=TRIED)
-        latest = log_page(connection, visit.plans, wanted).items
+        latest = log_page(connection, visit.all_plans, visit.scope, wanted).items
     style = latest[0].url_style if latest else "native"
     dialect = visit.back.dialects[dialect_for(one.integration, style)]
     own: Mapping[str, Any] = {table: overrides.get(table) or {} for table in TABLES}
@@ -251,7 +251,11 @@ def _routes(
         rows=[*rows, *spare] if visit.may(Action.CONFIGURE) else rows,
         cells=CELLS,
         verbs=VERBS,
-        services=[service.name for service in living(visit.plans.services)],
+        # One of another team that a route names already may stay named.
+        services=sorted(
+            {service.name for service in living(visit.plans.services)}
+            | {row["service"] for row in rows if row["service"]}
+        ),
         faults=faults or [],
     )
 

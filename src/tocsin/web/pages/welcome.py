@@ -66,7 +66,7 @@ def _show(
         zones=zone_options(user.time_zone),
         waiting=waiting,
         sent=_sent(visit, waiting) if waiting else None,
-        integration=integration_of(plans),
+        integration=integration_of(visit.scope.seen(plans)),
         has_mail=visit.back.has_mail,
         channels=REGISTRY,
     )
