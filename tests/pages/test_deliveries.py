@@ -81,6 +81,14 @@ def test_a_delivery_says_why_it_was_read_so(world: World, manager: Browser):
     assert '"action": "ignored"' in manager.words
 
 
+def test_a_body_that_turns_letters_around_is_shown_in_its_order(world: World, manager: Browser):
+    for body in ('{"a": "\u202eevil"}', '"\\u202eevil"', "no JSON: \u2066evil"):
+        world.raw("POST", HOOK, content=body.encode(), headers={"content-type": "application/json"})
+        manager.get(f"/deliveries/{world.deliveries()[0].id}")
+        assert re.search(r"\\u20(2e|66)evil", manager.text)
+        assert not re.search("[\u202e\u2066]", manager.text)
+
+
 def test_a_body_is_downloaded_exactly(world: World, manager: Browser):
     body = b'{"a": "\xff" }'
     world.raw("POST", HOOK, content=body, headers={"content-type": "application/json"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,6 +18,9 @@ from tocsin.web.pages.remedies import remedy
 from tocsin.web.pages.static import address_of
 
 _SECONDS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+#: What turns letters around.
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def render(template: str, **context: Any) -> str:
@@ -41,6 +45,7 @@ def environment() -> Environment:
         "clock": clock,
         "span": span,
         "pretty": pretty,
+        "straight": straight,
         "plural": plural,
         "remedy": remedy,
     }
@@ -76,9 +81,14 @@ def plural(count: int, one: str, many: str = "") -> str:
 def pretty(text: str) -> str:
     """Return JSON indented, other text as it is."""
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        return straight(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):
-        return text
+        return straight(text)
+
+
+def straight(text: str) -> str:
+    """Write what turns letters around as JSON escapes it: a body reads as it came, in its order."""
+    return _TURNS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def written(moment: datetime, visit: Any) -> str:
