@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import launch
 from tests.browser.complaints import Complaints
+from tests.browser.furnished import Furnished, furnish
 from tests.conftest import fresh_sqlite
-from tests.outside import Tocsin
+from tests.outside import PATIENCE, Tocsin
+from tocsin.store.vault import Vault
 
 #: Opens a page in a context of its own; takes the options of Playwright's ``new_context``.
 OpenPage = Callable[..., Page]
@@ -25,7 +27,8 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Give a Chromium."""
+    """Give a Chromium; what a page is expected to show has as long as anything outside has."""
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as player:
         started = launch(player.chromium)
         yield started
@@ -76,3 +79,23 @@ def served(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
         assert "Traceback" not in log, log
     finally:
         tocsin.end()
+
+
+@pytest.fixture(scope="package")
+def furnished(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, vault: Vault
+) -> Iterator[Furnished]:
+    """Give a Tocsin with something of every kind in it. Its tests share it."""
+    folder = tmp_path_factory.mktemp("furnished")
+    tocsin = Tocsin(folder, fresh_sqlite(folder, sqlite_template))
+    made = None
+    try:
+        made = furnish(tocsin, vault)
+        yield made
+        assert tocsin.stop() == 0
+        log = tocsin.log.read_text()
+        assert "Traceback" not in log, log
+    finally:
+        tocsin.end()
+        if made is not None:
+            made.database.close()
