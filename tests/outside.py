@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import http.server
+import io
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from email import message_from_bytes
 from email.message import Message as Mail
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import trustme
 from aiosmtpd.controller import Controller
@@ -305,20 +307,24 @@ class Tocsin:
             **{f"TOCSIN_{name.upper()}": value for name, value in settings.items()},
         }
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it, and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tocsin", "serve"],
+                [sys.executable, "-m", "tocsin", "serve", *options],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
             )
-        until(self._is_ready, f"tocsin ready\n{self.log.read_text()}")
+        try:
+            until(self._is_ready, "tocsin ready")
+        except AssertionError as error:
+            self.end()
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
+        assert self._process.poll() is None, "it has ended"
         with contextlib.suppress(OSError, http.client.HTTPException):
             return self.request("GET", "/readyz").status == 200
         return False
@@ -347,7 +353,27 @@ class Tocsin:
             self._process.wait()
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command beside it."""
+        """Run a command beside it, within this process: a program of its own takes a second."""
+        from tocsin.cli import main
+
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in "oe")
+        with (
+            patch.dict(os.environ, self.environment, clear=True),
+            patch.object(sys, "argv", ["tocsin", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code: Any = 0
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code or 0
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
+
+    def program(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command beside it as it is typed: as a program of its own."""
         return subprocess.run(
             [sys.executable, "-m", "tocsin", *arguments],
             env=self.environment,

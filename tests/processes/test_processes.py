@@ -122,8 +122,11 @@ def test_after_a_kill_between_the_202_and_the_page_the_page_goes_out_once(
     """The web half alone takes it and dies; whoever starts next sends it."""
     tocsin = Tocsin(tmp_path, database_url)
     tocsin.apply(CONFIGURATION.format(phones=phones.base, wait="1h"))
-    with only_web(tocsin):
+    # Nobody works off what the web half takes.
+    tocsin.start("--only", "web")
+    try:
         assert trigger(tocsin, "1").status == 202
+    finally:
         tocsin.kill()
     assert phones.rings == []
     tocsin.start()
@@ -135,23 +138,6 @@ def test_after_a_kill_between_the_202_and_the_page_the_page_goes_out_once(
         tocsin.start()
         until(lambda: _is_idle(database_url), "nothing left to do")
         assert len(phones.pages()) == 1
-    finally:
-        tocsin.end()
-
-
-@contextlib.contextmanager
-def only_web(tocsin: Tocsin) -> Iterator[None]:
-    """Start the web half; nobody works off what it takes."""
-    with tocsin.log.open("ab") as log:
-        tocsin._process = subprocess.Popen(
-            [sys.executable, "-m", "tocsin", "serve", "--only", "web"],
-            env=tocsin.environment,
-            stdout=log,
-            stderr=log,
-        )
-    until(tocsin._is_ready, "the web half ready")
-    try:
-        yield
     finally:
         tocsin.end()
 
@@ -276,7 +262,7 @@ def test_a_second_server_on_one_sqlite_file_is_refused_with_a_remedy(
     tmp_path: Path, sqlite_url: str, phones: Telephones
 ):
     with running(tmp_path, sqlite_url, phones) as tocsin:
-        second = tocsin.run("serve", "--listen", "127.0.0.1:0")
+        second = tocsin.program("serve", "--listen", "127.0.0.1:0")
         assert second.returncode == 1
         assert "PostgreSQL" in second.stderr
         assert "Traceback" not in second.stderr
@@ -289,7 +275,7 @@ def test_a_port_that_is_taken_is_not_shared(
     (tmp_path / "second").mkdir()
     with running(tmp_path, database_url, phones) as tocsin:
         second = Tocsin(tmp_path / "second", fresh_sqlite(tmp_path / "second", sqlite_template))
-        refused = second.run("serve", "--listen", f"127.0.0.1:{tocsin.port}")
+        refused = second.program("serve", "--listen", f"127.0.0.1:{tocsin.port}")
         assert trigger(tocsin, "1").status == 202
         assert tocsin.stop() == 0
         tocsin.start()
@@ -302,7 +288,7 @@ def test_a_port_that_is_taken_is_not_shared(
 
 @pytest.mark.parametrize("address", ["192.0.2.1:8080", "nothing.invalid:8080"])
 def test_an_address_that_is_not_ours_is_one_sentence(tmp_path: Path, sqlite_url: str, address: str):
-    done = Tocsin(tmp_path, sqlite_url).run("serve", "--listen", address)
+    done = Tocsin(tmp_path, sqlite_url).program("serve", "--listen", address)
     assert done.returncode == 1
     assert f"cannot listen on {address}" in done.stderr
     assert "TOCSIN_LISTEN" in done.stderr
@@ -332,9 +318,9 @@ def _connects(address: Any) -> bool:
 def test_commands_work_beside_a_busy_server(tmp_path: Path, database_url: str, phones: Telephones):
     with running(tmp_path, database_url, phones) as tocsin, ThreadPoolExecutor(4) as pool:
         sending = [pool.submit(trigger, tocsin, f"b{n}") for n in range(300)]
-        until(lambda: tocsin.run("incidents", "--json").returncode == 0, "an incident")
-        assert tocsin.run("ack", "1").returncode == 0
-        assert tocsin.run("resolve", "2", "--json").returncode == 0
+        until(lambda: tocsin.program("incidents", "--json").returncode == 0, "an incident")
+        assert tocsin.program("ack", "1").returncode == 0
+        assert tocsin.program("resolve", "2", "--json").returncode == 0
         assert {one.result().status for one in sending} == {202}
 
 
@@ -430,7 +416,7 @@ def test_while_the_database_is_away_intake_says_so_at_once(
 
 def test_a_wrong_setting_is_one_sentence(tmp_path: Path, sqlite_url: str):
     tocsin = Tocsin(tmp_path, sqlite_url, listem="127.0.0.1:1")
-    done = tocsin.run("serve")
+    done = tocsin.program("serve")
     assert done.returncode == 1
     assert "did you mean TOCSIN_LISTEN?" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -441,7 +427,7 @@ def test_sending_a_sample_needs_no_more_than_the_name(
 ):
     with running(tmp_path, sqlite_url, phones) as tocsin:
         tocsin.environment["TOCSIN_PUBLIC_URL"] = tocsin.base
-        assert tocsin.run("send", "sentry").returncode == 0
+        assert tocsin.program("send", "sentry").returncode == 0
         until(phones.pages, "a page")
         unknown = tocsin.run("send", "nothing")
         assert unknown.returncode == 1
