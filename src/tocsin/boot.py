@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("boot")
 
+
+#: For all that waits for the database: those who sign in must not take the last of them.
+_THREADS = 24
 
 #: Python's own is 5 ms, which the loop would wait for the interpreter at every turn.
 _SWITCH_SECONDS = 0.001
@@ -214,6 +218,7 @@ async def run(store: Store, parts: Parts) -> None:
         check_listen(store.settings.listen)
     stop, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, "tocsin"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     serving_it = asyncio.create_task(serve(store, parts, stop, ready))

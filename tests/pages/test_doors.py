@@ -153,3 +153,10 @@ def test_without_a_mail_server_nothing_is_mailed_and_forgetting_leads_to_an_admi
         zoe.post("/forgot", {"email": "zoe@example.com"})
         world.settle()
         world.expect_nothing()
+
+
+def test_a_link_sent_to_a_wrong_address_ends_when_the_address_is_mended(world: World):
+    made = accounts_of(world).invite(COMMAND_LINE, "zeo@example.com", "Zoe", "responder", world.now)
+    world.api("PATCH", "/users/zeo@example.com", {"email": "zoe@example.com"})
+    nobody = Browser(world)
+    assert nobody.get(f"/invite/{made.key}").status_code in (404, 410)

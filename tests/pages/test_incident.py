@@ -326,3 +326,13 @@ def test_a_page_costs_the_same_number_of_statements_whatever_it_has_been_through
         counts.append(len(seen))
     assert counts[0] == counts[1], seen
     assert counts[0] <= 19, seen
+
+
+def test_a_step_that_no_policy_has_is_no_fault(world: World):
+    world.sentry("issue.created", 1)
+    world.forget()
+    bob = signed_in(world, "bob")
+    bob.get("/incidents/1")
+    bob.post("/incidents/1/escalate", {"step": "9" * 5000, "round": "0"})
+    assert bob.response.status_code < 500
+    world.forget()

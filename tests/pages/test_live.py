@@ -168,3 +168,50 @@ def test_a_slow_browser_is_told_to_read_again_and_costs_no_memory():
     heard = asyncio.run(look())
     assert heard[16] == b"data: 15\n\n"
     assert heard[17].startswith(b"event: again")
+
+
+def test_many_browsers_that_come_at_once_are_looked_for_by_one(live: Live):
+    """As they do after a restart: each comes again after two seconds."""
+
+    async def come() -> int:
+        looks = 0
+        original = live._look_forever
+
+        async def counted(has_begun: asyncio.Event) -> None:
+            nonlocal looks
+            looks += 1
+            await original(has_begun)
+
+        live._look_forever = counted  # type: ignore[method-assign]
+        browsers = [aiter(live.watch(EVERYTHING, Watcher())) for _ in range(50)]
+        await asyncio.gather(*(anext(one) for one in browsers))
+        live.close()
+        return looks
+
+    assert asyncio.run(come()) == 1
+
+
+def test_what_changed_while_nothing_could_be_seen_is_read_again(
+    world: World, live: Live, monkeypatch: pytest.MonkeyPatch
+):
+    original, failures = live._read, iter([True, True])
+
+    def fails_twice(joined: set[str]) -> object:
+        if next(failures, False):
+            raise OSError("the database is away")
+        return original(joined)
+
+    monkeypatch.setattr(live, "_read", fails_twice)
+    [message] = told(live, EVERYTHING)
+    assert message.startswith("event: again\n")
+
+
+def test_a_browser_has_to_come_again_after_a_while(monkeypatch: pytest.MonkeyPatch):
+    """Whoever was let out meanwhile is not let in again."""
+    monkeypatch.setattr("tocsin.web.live._LONGEST", -1.0)
+
+    async def look() -> list[bytes]:
+        return [message async for message in Watcher().messages()]
+
+    [hello] = asyncio.run(look())
+    assert b"hello" in hello

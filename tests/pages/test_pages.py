@@ -46,3 +46,22 @@ def test_a_form_from_another_site_changes_nothing(world: World):
         response = ann._ask("POST", "/logout", body, content_type=form, **foreign)
         assert response.status_code == 403, foreign
     assert ann._ask("POST", "/logout", body, content_type=form).status_code == 303
+
+
+def test_a_form_too_large_to_read_beside_webhooks_is_refused_unread(world: World):
+    nobody = Browser(world)
+    form = "application/x-www-form-urlencoded"
+    for body in (b"a=&" * 3000, b"a=" + b"%41" * 50_000):
+        assert nobody._ask("POST", "/login", body, content_type=form).status_code == 413
+
+
+def test_what_was_done_is_said_however_it_is_written(world: World):
+    ann = signed_in(world, "ann")
+    ann.get("/incidents")
+    ann.post("/me/profile", {"name": "\N{FOX FACE}" * 150, "time_zone": "UTC"}, follow=False)
+    cookies = [
+        line
+        for line in ann.response.headers.get_list("set-cookie")
+        if line.startswith("tocsin_said")
+    ]
+    assert all(len(line) < 4000 for line in cookies)

@@ -22,11 +22,13 @@ _BUCKETS_KEPT = timedelta(days=1)
 # -- passwords ------------------------------------------------------------------------------------
 
 
-def password_hash(connection: Connection, user_id: str) -> str | None:
-    """Return the hash of a person's password; None: they have none."""
-    found: str | None = connection.scalar(
-        select(passwords.c.hash).where(passwords.c.user_id == user_id)
-    )
+def password_hash(connection: Connection, user_id: str, *, is_held: bool = False) -> str | None:
+    """Return the hash of a person's password; None: they have none.
+
+    Held, nobody changes it until the transaction ends.
+    """
+    query = select(passwords.c.hash).where(passwords.c.user_id == user_id)
+    found: str | None = connection.scalar(query.with_for_update() if is_held else query)
     return found
 
 

@@ -53,6 +53,9 @@ DEPTH = 5_000
 TROUBLE = (DeliveryStatus.REJECTED, DeliveryStatus.UNRECOGNISED, DeliveryStatus.FAILED)
 _IS_TROUBLE = text("status IN ('rejected', 'unrecognised', 'failed')")
 
+#: How a request with a missing or wrong signature was answered.
+_UNSIGNED = 401
+
 #: So many deliveries of an integration tell how it usually is.
 SAMPLE = 60
 
@@ -293,6 +296,9 @@ class Window:
         """Narrow a query to it: ids are in the order of time."""
         column = deliveries.c
         refused = DeliveryStatus.REJECTED.value
+        if self.is_of_trouble:
+            # What was not signed as it must be may be anybody's: none of it is taken in bulk.
+            query = query.where(column.http_status != _UNSIGNED)
         return query.where(
             _IS_TROUBLE if self.is_of_trouble else column.status != refused,
             column.integration_id == self.integration_id,

@@ -60,6 +60,11 @@ _MAX_TICK_AGE = timedelta(seconds=30)
 #: The largest body of an API request.
 _API_BODY = 2**20
 
+#: The largest form, and the most fields in one: forms are read on the loop that answers webhooks.
+_FORM_BODY = 2**17
+_FORM_FIELDS = 2000
+_TOO_MANY = f"the form has more than {_FORM_FIELDS:,} fields: send fewer at once"
+
 #: Webhooks at once from which on processing goes slow.
 _BUSY = 4
 
@@ -138,6 +143,7 @@ class Web:
             self._deadlines,
         )
         self._reader = Reader(_API_BODY, self._deadlines)
+        self._form_reader = Reader(_FORM_BODY, self._deadlines)
         self._live = Live(database, plans, clock, look.render)
         self._framework = self._build_framework(self._state())
         self._refreshing = asyncio.create_task(self._refresh_forever())
@@ -162,16 +168,21 @@ class Web:
 
     async def _with_body(self, scope: Any, receive: Any, send: Any) -> None:
         """Let the framework answer a request whose body was read within our own bounds."""
-        with Hold(self._reader) as hold:
+        is_api = scope["path"].startswith("/api/")
+        reader = self._reader if is_api else self._form_reader
+        with Hold(reader) as hold:
             try:
-                body = await self._reader.read(scope, receive, hold)
+                body = await reader.read(scope, receive, hold)
             except Gone:
                 return
             except Unread as error:
                 await refuse(send, error.status, error.reason)
                 return
-            if scope["path"].startswith("/api/") and _ESCAPED_NUL.search(body):
+            if is_api and _ESCAPED_NUL.search(body):
                 await refuse(send, 400, _NUL)
+                return
+            if not is_api and body.count(b"&") >= _FORM_FIELDS:
+                await refuse(send, 413, _TOO_MANY)
                 return
 
             async def whole() -> Any:

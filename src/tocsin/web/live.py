@@ -7,7 +7,6 @@ process did. Nothing is read while nobody watches.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -34,6 +33,9 @@ _EVERY = 0.5
 
 #: Seconds between two signs of life, for whatever stands between us and the browser.
 _BEAT = 15.0
+
+#: Seconds after which a browser must come again: whoever was let out meanwhile is not let in.
+_LONGEST = 120.0
 
 #: Looks for which a change is remembered: one that was made earlier may be seen later, for rows get
 #: their numbers before they are committed.
@@ -98,7 +100,9 @@ class Watcher:
         """Yield what it is told, and signs of life."""
         # Browsers wait so many milliseconds before they come again.
         yield b"retry: 2000\nevent: hello\ndata: x\n\n"
-        while True:
+        clock = asyncio.get_running_loop().time
+        ends = clock() + _LONGEST
+        while clock() < ends:
             try:
                 message = await asyncio.wait_for(self._queue.get(), _BEAT)
             except TimeoutError:
@@ -159,6 +163,10 @@ class Live:
         #: The latest incident's id when last looked; ids sort by when they were made.
         self._newest = ""
         self._looking: asyncio.Task[None] | None = None
+        #: Set once changes are noticed.
+        self._has_begun = asyncio.Event()
+        #: What somebody began to watch since the last look: they are told how it is.
+        self._joined: set[str] = set()
 
     # -- watching
 
@@ -171,11 +179,13 @@ class Live:
         the watch began is told at once.
         """
         self._watchers.setdefault(subject, set()).add(watcher)
-        self._known.pop(subject, None)
+        self._joined.add(subject)
+        # Nothing is awaited before there is a task: of many that come at once, one begins it.
+        if self._looking is None or self._looking.done():
+            self._has_begun = asyncio.Event()
+            self._looking = asyncio.create_task(self._look_forever(self._has_begun))
         try:
-            if self._looking is None or self._looking.done():
-                await asyncio.to_thread(self._start)
-                self._looking = asyncio.create_task(self._look_forever())
+            await self._has_begun.wait()
             if since is not None and await asyncio.to_thread(self._latest, subject) > since:
                 watcher.tell(_AGAIN if subject == EVERYTHING else _CHANGED)
             async for message in watcher.messages():
@@ -188,7 +198,6 @@ class Live:
         group.discard(watcher)
         if not group:
             self._watchers.pop(subject, None)
-            self._known.pop(subject, None)
 
     def _latest(self, subject: str) -> int:
         with self._database.read() as connection:
@@ -209,13 +218,31 @@ class Live:
 
     # -- looking
 
-    async def _look_forever(self) -> None:
+    async def _look_forever(self, has_begun: asyncio.Event) -> None:
         """Look while somebody watches; whoever comes later begins anew."""
+        has_failed = False
         while self._watchers:
-            # The database may be away: what changed meanwhile is told when it is back.
-            with contextlib.suppress(Exception):
+            try:
+                if not has_begun.is_set():
+                    await asyncio.to_thread(self._start)
+                    has_begun.set()
                 await self._look()
+            except Exception as error:  # noqa: BLE001 - the database may be away, for instance
+                if not has_failed:
+                    log.warning("cannot see what changes", error=type(error).__name__)
+                has_failed = True
+            else:
+                if has_failed:
+                    self._tell_all()
+                has_failed = False
             await asyncio.sleep(self._every)
+
+    def _tell_all(self) -> None:
+        """Let everybody read again, after looks that found nothing out."""
+        for subject, group in self._watchers.items():
+            self._joined.add(subject)
+            for watcher in group:
+                watcher.tell(_AGAIN if subject == EVERYTHING else _CHANGED)
 
     def _start(self) -> None:
         with self._database.read() as connection:
@@ -223,7 +250,8 @@ class Live:
             self._newest = views.latest_incident(connection)
 
     async def _look(self) -> None:
-        news = await asyncio.to_thread(self._read)
+        joined, self._joined = self._joined, set()
+        news = await asyncio.to_thread(self._read, joined)
         for watcher in self._watchers.get(EVERYTHING, ()):
             message = news.message(watcher.user_id)
             if message:
@@ -235,7 +263,9 @@ class Live:
             for watcher in self._watchers.get(id_, ()):
                 watcher.tell(message)
 
-    def _read(self) -> News:
+    def _read(self, joined: AbstractSet[str]) -> News:
+        for id_ in joined:
+            self._known.pop(id_, None)
         with self._database.read() as connection:
             changed = self._changes.look(connection)
             plans = self._plans.current(connection)

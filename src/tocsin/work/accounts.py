@@ -133,6 +133,7 @@ class Accounts:
         newer = self.hashing.make(password) if self.hashing.is_outdated(hashed) else None
 
         def work(connection: Connection) -> Entry:
+            self._must_still_be(connection, user, hashed)
             accounts.give_back(connection, buckets, now)
             if newer is not None:
                 accounts.rehash(connection, user.id, hashed, newer)
@@ -166,6 +167,7 @@ class Accounts:
         made = self.hashing.make(new)
 
         def work(connection: Connection) -> Entry:
+            self._must_still_be(connection, user, hashed)
             accounts.give_back(connection, bucket, now)
             self._set_password(connection, user, made, "changed", guest.address, now)
             return self._enter(connection, user, guest, now)
@@ -329,6 +331,12 @@ class Accounts:
         )
 
     # -- parts of these
+
+    @staticmethod
+    def _must_still_be(connection: Connection, user: User, hashed: str | None) -> None:
+        """Raise WrongPassword where the password was changed while it was compared."""
+        if accounts.password_hash(connection, user.id, is_held=True) != hashed:
+            raise WrongPassword
 
     def _enter(self, connection: Connection, user: User, guest: Guest, now: datetime) -> Entry:
         if guest.session_id is not None:

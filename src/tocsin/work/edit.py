@@ -20,7 +20,7 @@ from tocsin.core.model import (
 )
 from tocsin.core.plans import Plans
 from tocsin.core.schedule import instant
-from tocsin.store import setup
+from tocsin.store import accounts, setup
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
@@ -159,6 +159,9 @@ class Section:
             changes = edit.to(decide, caller, now)
             if edit.was_renamed:
                 writer.rename(self.kind.section, edit.old_name, edit.name)
+                if self.kind.section == "users":
+                    # Links that let in were sent to the old address.
+                    accounts.end_links(connection, writer.id_of("users", edit.name), now)
             if changes:
                 writer.write(edit.wanted, changes)
                 changed(connection, now, caller.by, *(audited(one) for one in changes))

@@ -15,7 +15,7 @@ from tocsin.core.password import LONGEST, normal
 
 #: Webhooks are answered meanwhile: on a small machine two take what they may.
 _AT_ONCE = 2
-_WAITING = 6
+_WAITING = 2
 
 
 class Throttled(Exception):

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from tocsin.core.access import Caller
-from tocsin.core.plans import Integration, Plans, Service, User
+from tocsin.core.plans import Integration, Plans, Policy, Service, User
 from tocsin.store import accounts, setup
 from tocsin.store.audit import Change
 from tocsin.store.db import Database
@@ -121,11 +121,15 @@ class FirstSteps:
                 {"targets": [{"user": email} for email in emails], "wait": "5m"}
             ]
             here = within(connection, self.vault)
-            policies = self.plans.current(connection).policies.values()
-            if any(policy.name == POLICY for policy in policies):
+            known = _policy(self.plans.current(connection))
+            if known is not None and known.steps:
+                # It may page others for something else: it stays as it is.
+                service.escalation_policy = f"{POLICY} for {service.name}"
+            if known is not None and not known.steps:
                 here["escalation-policies"].merge(POLICY, {"steps": steps}, caller, now)
             else:
-                policy = _row(PolicyTable, name=POLICY, repeat=2, steps=steps)
+                name = service.escalation_policy
+                policy = _row(PolicyTable, name=name, repeat=2, steps=steps)
                 here["escalation-policies"].create(policy, caller, now)
             here["services"].create(service, caller, now)
             if who.fallback in users:
@@ -177,3 +181,7 @@ def _row(kind: type[Table], **fields: Any) -> Any:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise BadFile([explained(str(error))[1]]) from None
+
+
+def _policy(plans: Plans) -> Policy | None:
+    return next((policy for policy in plans.policies.values() if policy.name == POLICY), None)

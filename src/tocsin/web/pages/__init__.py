@@ -43,6 +43,7 @@ from tocsin.web.pages import (
 )
 from tocsin.web.pages.form import provide_form
 from tocsin.web.pages.problems import page_problem
+from tocsin.web.pages.static import files
 from tocsin.web.pages.visit import guard, is_secure, provide_visit
 
 #: Every page there is, room by room.
@@ -78,6 +79,7 @@ PAGES: Sequence[Any] = (
 
 def build_pages(vault: Vault, public_url: str) -> Router:
     """Return everything that people see in a browser."""
+    files()  # Read and packed now, not while the first browser waits.
     return Router(
         path="/",
         guards=[guard],

@@ -35,7 +35,10 @@ from tocsin.work.respond import NotFound
 SHOWN = 200_000
 
 #: What a window is asked for, besides its integration.
-WHICH = (("taken", "Everything that was taken"), ("trouble", "What was refused or failed"))
+WHICH = (
+    ("taken", "Everything that was taken"),
+    ("trouble", "What failed or was refused, but not for its signature"),
+)
 
 
 def _integrations(visit: Visit) -> list[Any]:

@@ -9,6 +9,9 @@ from urllib.parse import parse_qs
 
 from litestar import Request
 
+#: Of the largest number in a form.
+_DIGITS = 9
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -29,6 +32,10 @@ class Form:
         """Return a field, None where it is absent or empty."""
         return self.text(name) or None
 
+    def number(self, name: str) -> int | None:
+        """Return a whole number of a few digits; None for anything else."""
+        return number(self.text(name))
+
     def many(self, name: str) -> tuple[str, ...]:
         """Return every value of a field that is not empty: of check boxes, of a list."""
         return tuple(value.strip() for value in self.fields.get(name, ()) if value.strip())
@@ -36,6 +43,11 @@ class Form:
     def has(self, name: str) -> bool:
         """Whether a check box is ticked."""
         return name in self.fields
+
+
+def number(text: str) -> int | None:
+    """Read a whole number; None for anything else, and for one that nothing here has."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
 
 
 async def provide_form(request: Request[Any, Any, Any]) -> Form:

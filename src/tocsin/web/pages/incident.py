@@ -114,9 +114,8 @@ def _snooze(visit: Visit) -> Decide:
 
 def _escalate(visit: Visit, reference: str) -> str:
     """Take the next step, if the one that the person saw is still the current one."""
-    step, round_ = visit.form.text("step"), visit.form.text("round")
-    seen = (int(step), int(round_)) if step.isdecimal() and round_.isdecimal() else (None, None)
-    visit.back.desk.escalate(reference, visit.caller, visit.now, *seen)
+    step, round_ = visit.form.number("step"), visit.form.number("round")
+    visit.back.desk.escalate(reference, visit.caller, visit.now, step, round_)
     return "Escalated: the next step was taken."
 
 

@@ -15,6 +15,7 @@ from tocsin.core.model import Urgency
 from tocsin.core.notify import reach
 from tocsin.core.plans import User
 from tocsin.core.times import format_span, parse_span
+from tocsin.web.pages.form import number
 from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.work.contacts import Contacts, Limited, Mistaken, NewMethod, NewRule
 from tocsin.work.oncall import Asked, who_is_on_call
@@ -250,7 +251,7 @@ def edit_rules(visit: Visiting) -> Response[bytes]:
         first = next((one.name for one in _user(visit).contact_methods), "")
         return _page(visit, editing=[*lines, Line(which, "5m" if lines else "0s", first)])
     if verb == "drop":
-        gone = int(which) if which.isdecimal() else -1
+        gone = number(which)
         return _page(visit, editing=[one for at, one in enumerate(lines) if at != gone])
     try:
         contacts_of(visit).set_rules(visit.user.id, [_rule(one) for one in lines], visit.now)

@@ -47,6 +47,9 @@ _DEVICE_SECONDS = 365 * 86400
 #: Longer paths are none of ours.
 _LONGEST_PATH = 2000
 
+#: The longest value of a cookie.
+_COOKIE = 3000
+
 #: Pages smaller than this are not worth packing.
 _PACKED_FROM = 1000
 
@@ -273,7 +276,11 @@ class Visit:
     ) -> Response[bytes]:
         """Send them to another page, which says what was done."""
         if said:
-            text = quote(json.dumps([said[:500], is_bad]))
+            text = quote(json.dumps([said, is_bad], ensure_ascii=False))
+            # Browsers drop cookies above 4 kB, and what was done would not be said at all.
+            while len(text) > _COOKIE:
+                said = f"{said[: len(said) * 3 // 4]}…"
+                text = quote(json.dumps([said, is_bad], ensure_ascii=False))
             cookies = [*cookies, self._cookie(_SAID, text, 60)]
         return Response(
             b"",
