@@ -49,8 +49,9 @@ class Browser:
 
     def post(self, path: str, fields: Any = (), *, follow: bool = True) -> httpx2.Response:
         """Send a form as the last page has it: with its token; then go where that leads."""
-        if not self.token:
-            self._ask("GET", "/login")
+        for place in ("/help", "/login"):
+            if not self.token:
+                self._ask("GET", place)
         rows = list(fields.items()) if isinstance(fields, dict) else list(fields)
         rows.append(("_csrf_token", self.token))
         response = self._ask(

@@ -66,7 +66,8 @@ def people(team: str) -> str:
     here = f"  - {{name: {team}, members: [{members}]}}"
     if team == "payments":
         there = "  - {name: payments, members: [bob@example.com, cat@example.com]}"
-        joined = f"  - {{name: payments, members: [bob@example.com, cat@example.com, {members}]}}"
+        all_of_them = f"ann@example.com, bob@example.com, cat@example.com, {members}"
+        joined = f"  - {{name: payments, members: [{all_of_them}]}}"
         return PEOPLE.replace("teams:", f"{users}\nteams:").replace(there, joined)
     return PEOPLE.replace("teams:", f"{users}\nteams:\n{here}")
 

@@ -41,7 +41,7 @@ def test_the_table_has_every_operation():
     """Whoever adds an operation must say there who may use it, and on what."""
     from litestar.datastructures import State
 
-    described = msgspec.json.decode(build_framework(State()).state.openapi)["paths"]
+    described = msgspec.json.decode(build_framework(state=State()).state.openapi)["paths"]
     there = {
         shape(method.upper(), path.removeprefix("/api/v1"))
         for path, methods in described.items()
