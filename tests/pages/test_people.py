@@ -125,6 +125,7 @@ def test_who_is_still_named_is_not_removed_and_it_is_told_where(world: World):
 
 
 def test_who_is_removed_is_gone_and_signed_out(world: World):
+    world.api("PATCH", "/teams/payments", {"members": ["bob@example.com"]})
     viewer = signed_in(world, "viewer")
     admin = signed_in(world, "admin")
     id_ = world.user("viewer").id
