@@ -53,6 +53,16 @@ def test_whoever_reads_sees_whether_they_are_on_call(rota: World):
     assert "nor within the next four weeks" in cat.words
 
 
+def test_whoever_is_on_call_for_another_team_sees_that_and_not_the_schedule(rota: World):
+    rota.api("PATCH", "/teams/payments", {"members": ["bob@example.com"]})
+    ann = signed_in(rota, "ann")
+    ann.get("/oncall")
+    assert "You are on call in primary until Mon 12 Jan 09:00" in ann.words
+    id_ = rota.api("GET", "/schedules/primary")["id"]
+    assert f"/schedules/{id_}" not in ann.text
+    assert "Then Bob" not in ann.words
+
+
 def test_a_gap_now_and_gaps_ahead_are_told_with_a_way_to_the_schedule(rota: World):
     ann = signed_in(rota, "ann")
     ann.get("/oncall")

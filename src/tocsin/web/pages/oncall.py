@@ -12,7 +12,7 @@ from litestar import Response, get
 from tocsin.core.access import Action
 from tocsin.core.coverage import Hole, coverage, needs_coverage
 from tocsin.core.plans import Plans, Schedule, Shift
-from tocsin.core.schedule import OnCall, next_change, shifts, standing
+from tocsin.core.schedule import OnCall, next_change, on_call, shifts, standing
 from tocsin.web.pages.timeline import colours
 from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.web.pages.wallclock import Wall
@@ -62,13 +62,16 @@ def who_is_on_call(visit: Visiting) -> Response[bytes]:
     """Show who is on call, until when, and who comes next."""
     plans = visit.plans
     named = colours(plans)
-    cards = {
+    # Whose team a schedule is of does not matter to whoever is on call.
+    every = {
         schedule.id: _card(visit.all_plans, schedule, named, visit.now)
-        for schedule in sorted(plans.schedules.values(), key=lambda one: one.name)
+        for schedule in sorted(visit.all_plans.schedules.values(), key=lambda one: one.name)
+        if schedule.id in plans.schedules or visit.user.id in on_call(schedule, visit.now)
     }
+    cards = {id_: card for id_, card in every.items() if id_ in plans.schedules}
     mine = [
         (card, duty)
-        for card in cards.values()
+        for card in every.values()
         for duty in card.duties
         if duty.user_id == visit.user.id
     ]
@@ -77,6 +80,7 @@ def who_is_on_call(visit: Visiting) -> Response[bytes]:
         wall=Wall(visit, visit.zone),
         groups=list(_groups(plans, cards)),
         mine=mine,
+        seen=frozenset(cards),
         next_of_mine=None if mine else _next_of(visit),
         offers=visit.back.rota.open_offers(visit.caller, visit.now),
         names={user.id: user.name for user in plans.users.values()},
@@ -123,7 +127,7 @@ def _next_of(visit: Visit) -> tuple[Schedule, Shift] | None:
     window = (visit.now, visit.now + USUAL_WINDOW)
     found: Sequence[tuple[Schedule, Shift]] = [
         (schedule, shift)
-        for schedule in visit.plans.schedules.values()
+        for schedule in visit.all_plans.schedules.values()
         for shift in shifts(schedule, *window)
         if shift.user_id == visit.user.id
     ]
