@@ -35,7 +35,7 @@ of the teams they are a member of. For a key of an admin in a lesser role, the k
 | a schedule, with its shifts, overrides, swaps and feeds | its `team` |
 | an integration | its service; its routes do not matter |
 | an incident, with its timeline | its service |
-| a delivery, with its body | its integration |
+| a delivery, with its body | its integration; one that an incident is made of opens with that too |
 | a notification | the service of its incident; what tells of a schedule, that schedule |
 | a maintenance window | any of its services, to see it; all of them, to change it |
 

@@ -166,14 +166,18 @@ PERSONAL = [
     Row("PUT", "/me/handoff-notices", "responder", {"enabled": True}, EVERYBODYS),
 ]
 
+KEYS = [
+    Row("GET", "/api-keys", "admin", None, EVERYBODYS),
+    Row("POST", "/api-keys", "admin", {"name": "{new}", "role": "viewer"}, EVERYBODYS),
+    Row("DELETE", "/api-keys/{key}", "admin", None, EVERYBODYS),
+]
+
 ROWS = [
     *SETUP,
     *INCIDENTS,
     *ROTA,
+    *KEYS,
     *(row._replace(is_personal=True) for row in PERSONAL),
-    Row("GET", "/api-keys", "admin", None, EVERYBODYS),
-    Row("POST", "/api-keys", "admin", {"name": "{new}", "role": "viewer"}, EVERYBODYS),
-    Row("DELETE", "/api-keys/{key}", "admin", None, EVERYBODYS),
     Row("GET", "/me", "viewer", None, EVERYBODYS),
     Row("POST", "/users/{reachable}/page", "responder", None, EVERYBODYS),
 ]
