@@ -7,29 +7,27 @@ make bench-full             (100,000 incidents, 1,000,000 deliveries)
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import os
-import re
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
-import httpx2
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy import Connection
 
+from benchmarks.browsers import watching
 from benchmarks.intake import KEY, fresh, postgres, serving
 from benchmarks.oncall import Figure
 from tests.builders import an_incident
 from tocsin.core.model import IncidentStatus
-from tocsin.sentry.sender import Issue, headers_of, webhook
+from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
 from tocsin.store import sessions
 from tocsin.store.db import Database, insert_many, new_id
 from tocsin.store.incidents import incident_row
@@ -44,6 +42,9 @@ READS = 100 if IS_FULL else 40
 BROWSERS = 200
 WEBHOOKS_PER_SECOND = 200
 STORM_SECONDS = 30 if IS_FULL else 8
+CONNECTIONS = 64
+
+Connection_: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 CONFIGURATION = f"""
 users:
@@ -177,72 +178,54 @@ def long_history(folder: Path, url: str | None, storage: str) -> list[Figure]:
     return figures
 
 
-@dataclass(slots=True)
-class Seen:
-    """When each browser was told of each incident."""
-
-    accepted: dict[str, float] = field(default_factory=dict)
-    told: list[dict[str, float]] = field(default_factory=list)
-    bytes: int = 0
-
-
-_TITLE = re.compile(rb"needle ([0-9]+) ")
-
-
-async def look(port: int, key: str, seen: Seen, ready: asyncio.Semaphore) -> None:
-    """Be a browser with the list of incidents open."""
-    mine: dict[str, float] = {}
-    seen.told.append(mine)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+async def post(port: int, pool: asyncio.Queue[Connection_], hook: Webhook) -> tuple[float, float]:
+    """Send a webhook over the next free connection; return when it was due and when answered."""
+    began = time.perf_counter()
+    reader, writer = await pool.get()
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers_of(hook, None).items())
     writer.write(
-        f"GET /live/incidents HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: tocsin={key}\r\n"
-        "Accept: text/event-stream\r\n\r\n".encode()
+        f"POST /in/{KEY} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{head}"
+        f"Content-Length: {len(hook.body)}\r\n\r\n".encode()
+        + hook.body
     )
-    await reader.readuntil(b"event: hello")
-    ready.release()
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        while True:
-            message = await reader.readuntil(b"\n\n")
-            now = time.perf_counter()
-            seen.bytes += len(message)
-            for number in _TITLE.findall(message):
-                mine.setdefault(number.decode(), now)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(answer.lower().partition(b"content-length: ")[2].split(b"\r")[0]))
+    if answer[9:12] != b"202":
+        raise SystemExit(answer.decode())
+    ended = time.perf_counter()
+    pool.put_nowait((reader, writer))
+    return began, ended
 
 
-async def storm(port: int, key: str, pid: int) -> tuple[list[float], Seen, tuple[int, int]]:
-    """Send webhooks at a steady rate while browsers look: one in five is of a new issue."""
-    seen, ready = Seen(), asyncio.Semaphore(0)
-    browsers = [asyncio.create_task(look(port, key, seen, ready)) for _ in range(BROWSERS)]
-    for _ in browsers:
-        await ready.acquire()
+async def storm(port: int, pid: int) -> tuple[list[float], dict[str, float], tuple[int, int]]:
+    """Send webhooks at a steady rate, one in five of a new issue.
+
+    Return how long each took (ms), when each issue was accepted, and how large the server was.
+    """
     latencies: list[float] = []
+    accepted: dict[str, float] = {}
     sizes: list[int] = []
+    pool: asyncio.Queue[Connection_] = asyncio.Queue()
+    for _ in range(CONNECTIONS):
+        pool.put_nowait(await asyncio.open_connection("127.0.0.1", port))
 
-    async def send(client: httpx2.AsyncClient, issue: int) -> None:
+    async def send(issue: int) -> None:
         hook = webhook("issue", "created", Issue(id=str(issue), title=f"needle {issue} broke"))
-        began = time.perf_counter()
-        answer = await client.post(f"/in/{KEY}", content=hook.body, headers=headers_of(hook, None))
-        now = time.perf_counter()
-        answer.raise_for_status()
-        latencies.append((now - began) * 1000)
-        seen.accepted.setdefault(str(issue), now)
+        began, ended = await post(port, pool, hook)
+        latencies.append((ended - began) * 1000)
+        accepted.setdefault(str(issue), ended)
 
     count = STORM_SECONDS * WEBHOOKS_PER_SECOND
-    limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64)
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits) as client:
-        began = time.perf_counter()
-        sends = []
-        for number in range(count):
-            await asyncio.sleep(max(0, began + number / WEBHOOKS_PER_SECOND - time.perf_counter()))
-            sends.append(asyncio.create_task(send(client, number // 5)))
-            if number in (count // 3, count - 1):
-                sizes.append(resident(pid))
-        await asyncio.gather(*sends)
+    began = time.perf_counter()
+    sends = []
+    for number in range(count):
+        await asyncio.sleep(max(0, began + number / WEBHOOKS_PER_SECOND - time.perf_counter()))
+        sends.append(asyncio.create_task(send(number // 5)))
+        if number in (count // 3, count - 1):
+            sizes.append(resident(pid))
+    await asyncio.gather(*sends)
     await asyncio.sleep(3)
-    for browser in browsers:
-        browser.cancel()
-    await asyncio.gather(*browsers, return_exceptions=True)
-    return sorted(latencies), seen, (sizes[0], sizes[1])
+    return sorted(latencies), accepted, (sizes[0], sizes[1])
 
 
 def resident(pid: int) -> int:
@@ -257,14 +240,12 @@ def many_browsers(folder: Path, url: str | None, storage: str) -> list[Figure]:
         database, plans = open_store(folder, url)
         key = sign_in(database, plans)
         database.close()
-        latencies, seen, (before, after) = asyncio.run(storm(port, key, pid))
+        with watching(port, key, BROWSERS) as seen:
+            latencies, accepted, (before, after) = asyncio.run(storm(port, pid))
     p99 = latencies[int(len(latencies) * 0.99)]
-    never = sum(issue not in mine for mine in seen.told for issue in seen.accepted)
+    never = sum(issue not in mine for mine in seen.told for issue in accepted)
     delays = sorted(
-        mine[issue] - at
-        for mine in seen.told
-        for issue, at in seen.accepted.items()
-        if issue in mine
+        mine[issue] - at for mine in seen.told for issue, at in accepted.items() if issue in mine
     )
     slowest = delays[-1] if delays else float("inf")
     what = f"{BROWSERS} browsers, {WEBHOOKS_PER_SECOND} webhooks/s"

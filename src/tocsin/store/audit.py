@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, or_, select
 
 from tocsin.core.model import Actor
 from tocsin.core.text import clean
+from tocsin.store.db import has_text
 from tocsin.store.tables import audit
 from tocsin.store.views import NUMBER, Page, decode_cursor, encode_cursor
 
@@ -95,15 +96,15 @@ def page(
     columns = audit.c
     query = select(*(columns[name] for name in Entry.__dataclass_fields__))
     if wanted.actor:
-        query = query.where(columns.actor.icontains(wanted.actor, autoescape=True))
+        query = query.where(has_text(columns.actor, wanted.actor))
     if wanted.kind:
         of_thing = columns.kind.startswith(f"{wanted.kind}.", autoescape=True)
         query = query.where(or_(columns.kind == wanted.kind, of_thing))
     if wanted.text:
         query = query.where(
             or_(
-                columns.subject.icontains(wanted.text, autoescape=True),
-                columns.detail.icontains(wanted.text, autoescape=True),
+                has_text(columns.subject, wanted.text),
+                has_text(columns.detail, wanted.text),
             )
         )
     if cursor is not None:

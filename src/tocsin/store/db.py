@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import string
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,9 +19,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Engine, LargeBinary, Table, create_engine, event
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    Table,
+    create_engine,
+    event,
+)
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import String
 
 T = TypeVar("T")
@@ -191,6 +203,35 @@ def _postgres_engine(url: str) -> Engine:
     return create_engine(
         "postgresql+psycopg://", creator=connect, pool_size=_PG_POOL, max_overflow=4
     )
+
+
+# -- searching -----------------------------------------------------------------------------------
+
+
+class _Folded(FunctionElement[str]):
+    """A column in lower case, as far as ASCII goes: what SQLite does, and twice as fast as more."""
+
+    type = String()
+    inherit_cache = True
+    name = "folded"
+
+
+@compiles(_Folded)
+def _fold(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Folded, "postgresql")
+def _fold_bytes(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
+    return f'lower({compiler.process(element.clauses, **options)} COLLATE "C")'
+
+
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def has_text(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """Match rows with a text anywhere in a column, whichever case its ASCII letters have."""
+    return _Folded(column).contains(text.translate(_ASCII_LOWER), autoescape=True)
 
 
 class _Ticker:

@@ -30,7 +30,7 @@ from tocsin.core.access import Scope
 from tocsin.core.model import DeliveryStatus
 from tocsin.core.plans import Plans
 from tocsin.store import sight
-from tocsin.store.db import lowest_id
+from tocsin.store.db import has_text, lowest_id
 from tocsin.store.tables import deliveries, delivery_bodies
 from tocsin.store.views import (
     ID,
@@ -153,8 +153,8 @@ def _rest(wanted: LogFilter, ways: sight.Ways = None) -> list[ColumnElement[bool
     if wanted.q and not wanted.q.startswith("del_"):
         checks.append(
             or_(
-                column.dedup_key.icontains(wanted.q, autoescape=True),
-                column.reason.icontains(wanted.q, autoescape=True),
+                has_text(column.dedup_key, wanted.q),
+                has_text(column.reason, wanted.q),
             )
         )
     return checks
@@ -184,9 +184,9 @@ def delivery_page(
     if wanted.q:
         query = query.where(
             or_(
-                deliveries.c.dedup_key.icontains(wanted.q, autoescape=True),
+                has_text(deliveries.c.dedup_key, wanted.q),
                 deliveries.c.id == wanted.q,
-                deliveries.c.reason.icontains(wanted.q, autoescape=True),
+                has_text(deliveries.c.reason, wanted.q),
             )
         )
     ways = sight.of_deliveries(plans, scope)

@@ -28,6 +28,7 @@ from tocsin.core.plans import (
 )
 from tocsin.core.times import whole_seconds
 from tocsin.store import sight
+from tocsin.store.db import has_text
 from tocsin.store.incidents import incident_of, load
 from tocsin.store.tables import (
     alerts,
@@ -318,7 +319,7 @@ def _sought(text: str) -> ColumnElement[bool]:
     columns = incidents.c
     if named := _HASH_NUMBER.fullmatch(text):
         return columns.number == int(named[1])
-    ways = [columns.title.icontains(text, autoescape=True), columns.dedup_key == text]
+    ways = [has_text(columns.title, text), columns.dedup_key == text]
     if NUMBER.fullmatch(text):
         ways.append(columns.number == int(text))
     return or_(*ways)
@@ -470,7 +471,7 @@ def notification_page(
     query = narrowed(select(notifications), notifications.c, wanted)
     if wanted.q:
         columns = notifications.c
-        ways = [columns.reason.icontains(wanted.q, autoescape=True), columns.id == wanted.q]
+        ways = [has_text(columns.reason, wanted.q), columns.id == wanted.q]
         number = wanted.q.removeprefix("#")
         if NUMBER.fullmatch(number):
             named = select(incidents.c.id).where(incidents.c.number == int(number))

@@ -37,6 +37,11 @@ _BEAT = 15.0
 #: Seconds after which a browser must come again: whoever was let out meanwhile is not let in.
 _LONGEST = 120.0
 
+#: Browsers told at once, and the seconds until the next ones are: webhooks that come in meanwhile
+#: wait for a few of them, not for hundreds.
+_AT_ONCE = 16
+_BETWEEN = 0.01
+
 #: Looks for which a change is remembered: one that was made earlier may be seen later, for rows get
 #: their numbers before they are committed.
 _OVERLAP = 20
@@ -252,10 +257,12 @@ class Live:
     async def _look(self) -> None:
         joined, self._joined = self._joined, set()
         news = await asyncio.to_thread(self._read, joined)
-        for watcher in self._watchers.get(EVERYTHING, ()):
+        for number, watcher in enumerate(tuple(self._watchers.get(EVERYTHING, ()))):
             message = news.message(watcher.user_id)
             if message:
                 watcher.tell(message)
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(_BETWEEN)
         for id_ in news.changed & set(self._watchers):
             for watcher in self._watchers[id_]:
                 watcher.tell(_CHANGED)
