@@ -157,10 +157,9 @@ def openapi() -> str:
     """Return the description of the API."""
     from litestar.datastructures import State
 
-    from tocsin.web.app import build_framework
+    from tocsin.web.app import build_framework, described
 
-    described: bytes = build_framework(state=State()).state.openapi
-    return described.decode() + "\n"
+    return described(build_framework(state=State())).decode() + "\n"
 
 
 def settings() -> str:

@@ -172,7 +172,6 @@ class _Web(Web):
     def _build_framework(self, state: State) -> Litestar:
         free = _FRAMEWORKS[self._vault]
         framework = free.pop() if free else super()._build_framework(State())
-        state.openapi = framework.state.openapi
         framework.state = state
         return framework
 

@@ -20,7 +20,7 @@ from tests.web.two_teams import (
     set_up,
     team_of,
 )
-from tocsin.web.app import build_framework
+from tocsin.web.app import build_framework, described
 
 
 def role_of(who: str) -> str:
@@ -41,10 +41,10 @@ def test_the_table_has_every_operation():
     """Whoever adds an operation must say there who may use it, and on what."""
     from litestar.datastructures import State
 
-    described = msgspec.json.decode(build_framework(state=State()).state.openapi)["paths"]
+    there_is = msgspec.json.decode(described(build_framework(state=State())))["paths"]
     there = {
         shape(method.upper(), path.removeprefix("/api/v1"))
-        for path, methods in described.items()
+        for path, methods in there_is.items()
         for method in methods
     }
     assert {shape(row.method, row.path) for row in operations.ROWS} == there

@@ -11,9 +11,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeAlias, TypedDict
 
-import icalendar
-import recurring_ical_events  # type: ignore[import-untyped]
-
 from tocsin.core.text import clean
 
 #: What is looked at, from the beginning of the day: events before and after it do not matter yet.
@@ -83,6 +80,9 @@ def _events(body: bytes, now: datetime) -> Iterator[Event]:
         raise Unreadable("the calendar is cut off: it does not end with END:VCALENDAR")
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     occurrences = names = 0
+    # Slow to import, and only whoever reads a calendar needs it.
+    import icalendar  # noqa: PLC0415
+
     for calendar in icalendar.Calendar.from_ical(text, multiple=True):
         for component in calendar.walk("VEVENT"):
             _check(component)
@@ -103,6 +103,8 @@ def _occurrences(
     calendar: Component, begins_at: datetime, ends_at: datetime
 ) -> Iterator[Component]:
     """Yield each event in the window, as often as it repeats."""
+    import recurring_ical_events  # type: ignore[import-untyped] # noqa: PLC0415 - as above
+
     query = recurring_ical_events.of(calendar)
     for series in query.series:
         # One at a time: of an endless series no more is made than is counted.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +66,11 @@ def serve(
     only: Annotated[Half | None, typer.Option(help="Run one half of the program.")] = None,
 ) -> None:
     """Run the server and the workers, in one process."""
+    import asyncio
+    import gc
+
+    # Until it is ready: nothing that is imported is garbage.
+    gc.disable()
     from tocsin import logs
     from tocsin.boot import Parts, open_store, run, serving
     from tocsin.config import load

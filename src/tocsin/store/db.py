@@ -18,10 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psycopg
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
     LargeBinary,
     Table,
@@ -197,6 +197,8 @@ def _sqlite_engine(path: Path, *, is_writer: bool, checkpoints: bool) -> Engine:
 
 
 def _postgres_engine(url: str) -> Engine:
+    import psycopg  # noqa: PLC0415 - slow to import, and of no use on SQLite
+
     def connect() -> psycopg.Connection[Any]:
         return psycopg.connect(url, prepare_threshold=None, connect_timeout=5)
 
@@ -367,9 +369,12 @@ def _arrays(table: Table, names: tuple[str, ...]) -> str:
 
 
 def _element(table: Table, name: str) -> str:
-    kind = table.c[name].type.dialect_impl(_PG_DIALECT)
+    dialect = _postgres()
+    kind = table.c[name].type.dialect_impl(dialect)
     # A cast to varchar(n) would cut in silence; text lets the column refuse what is too long.
-    return "text" if isinstance(kind, String) else kind.compile(_PG_DIALECT)
+    return "text" if isinstance(kind, String) else kind.compile(dialect)
 
 
-_PG_DIALECT = create_engine("postgresql+psycopg://").dialect
+@lru_cache(maxsize=1)
+def _postgres() -> Dialect:
+    return create_engine("postgresql+psycopg://").dialect

@@ -9,11 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import Litestar, MediaType, Response, get
+from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
@@ -356,15 +357,21 @@ def metrics(state: State) -> Response[bytes]:
     return Response(state.health.metrics(), media_type="text/plain; version=0.0.4")
 
 
-@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
-def openapi(state: State) -> Response[bytes]:
+@get("/openapi.json", include_in_schema=False, sync_to_thread=True)
+def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Give the description of the API."""
-    return Response(state.openapi, media_type=MediaType.JSON)
+    return Response(described(request.app), media_type=MediaType.JSON)
+
+
+@lru_cache(maxsize=1)
+def described(app: Litestar) -> bytes:
+    """Describe the API. A tenth of a start would go into what few starts are asked for."""
+    return msgspec.json.format(msgspec.json.encode(app.openapi_schema.to_schema()))
 
 
 def build_framework(*pages: Any, state: State) -> Litestar:
     """Return the framework's part of the edge: the API, and these pages."""
-    app = Litestar(
+    return Litestar(
         route_handlers=[
             build_router(),
             *pages,
@@ -389,5 +396,3 @@ def build_framework(*pages: Any, state: State) -> Litestar:
             render_plugins=[],
         ),
     )
-    app.state.openapi = msgspec.json.format(msgspec.json.encode(app.openapi_schema.to_schema()))
-    return app

@@ -15,7 +15,6 @@ from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy import Connection
 
-from tocsin.calendars.feed import duties, render
 from tocsin.core.access import Action, Caller
 from tocsin.core.model import Actor
 from tocsin.core.plans import Plans, Schedule, User
@@ -128,6 +127,8 @@ def _of_whom(user: User | None, schedule: Schedule | None) -> str:
 
 
 def _body(feed: Feed, plans: Plans, now: datetime) -> bytes | None:
+    from tocsin.calendars.feed import duties, render  # noqa: PLC0415 - slow to import
+
     if feed.schedule_id is not None:
         schedule = plans.schedules.get(feed.schedule_id)
         if schedule is None:
