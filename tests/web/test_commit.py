@@ -91,6 +91,6 @@ def test_where_another_process_was_first_it_is_tried_again(
 
     with World(database, vault) as world:
         world.configure(PEOPLE, ONE_STEP, SERVICE)
-        monkeypatch.setattr(app, "inbox", SimpleNamespace(put=put))
+        monkeypatch.setattr(app, "inbox", SimpleNamespace(put=put, is_plain=inbox.is_plain))
         world.sentry("issue.created")
         world.expect("ann", "webhook", "page")

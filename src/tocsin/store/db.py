@@ -13,12 +13,14 @@ import string
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     Dialect,
@@ -33,7 +35,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool, StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import String
+from sqlalchemy.types import String, TypeEngine
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class Database:
             self._reader = _sqlite_engine(path, is_writer=False, checkpoints=False)
         else:
             self._writer = self._reader = _postgres_engine(url)
+            self._at_once = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def engine(self) -> Engine:
@@ -99,11 +102,29 @@ class Database:
         with self._turn.taken(is_urgent=is_urgent), self._writer.begin() as connection:
             yield connection
 
-    def run(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:
-        """Do ``work`` in a transaction of its own, again if it or the database asks for that."""
+    @contextmanager
+    def one_write(self) -> Iterator[Connection]:
+        """Give a connection for urgent work of one statement that writes.
+
+        On PostgreSQL that statement is its transaction: no trip to begin and none to commit.
+        """
+        if self.is_sqlite:
+            with self.write(is_urgent=True) as connection:
+                yield connection
+            return
+        with self._at_once.connect() as connection:
+            yield connection
+
+    def run(
+        self, work: Callable[[Connection], T], *, is_urgent: bool = False, is_one: bool = False
+    ) -> T:
+        """Do ``work`` in a transaction of its own, again if it or the database asks for that.
+
+        ``is_one`` is for work of one statement that writes, as ``one_write`` says.
+        """
         for last in (*[False] * (_TRIES - 1), True):
             try:
-                with self.write(is_urgent=is_urgent) as connection:
+                with self.one_write() if is_one else self.write(is_urgent=is_urgent) as connection:
                     return work(connection)
             except (DBAPIError, TryAgain) as error:
                 if last or not _asks_for_another_try(error):
@@ -134,7 +155,13 @@ class Joined(Database):
         """Give the connection; whoever began the transaction ends it."""
         yield self._connection
 
-    def run(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:  # noqa: ARG002
+    def run(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        is_urgent: bool = False,  # noqa: ARG002
+        is_one: bool = False,  # noqa: ARG002
+    ) -> T:
         """Do ``work`` once: whoever began the transaction tries it again."""
         return work(self._connection)
 
@@ -292,6 +319,69 @@ def insert_columns(
     return _many(connection, _insert(table, names, connection.dialect.name, conflict), columns)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert:
+    """Rows to insert, as part of one statement."""
+
+    table: Table
+    columns: Columns
+    #: The rest of its ``ON CONFLICT`` clause.
+    conflict: str
+    #: Which rows: a condition on their columns, and on parts before it, named as their tables are.
+    only: str = "true"
+    #: The column that says which rows went in.
+    returning: str
+
+
+def insert_together(connection: Connection, parts: Sequence[Insert]) -> list[Any]:
+    """Insert into several tables in one statement of PostgreSQL; return what the first returns.
+
+    A part sees which rows of parts before it went in, and nothing else that they did.
+    """
+    names = tuple(tuple(part.columns) for part in parts)
+    plan = _together(
+        tuple(part.table for part in parts),
+        names,
+        tuple((part.conflict, part.only, part.returning) for part in parts),
+    )
+    columns = {
+        f"{at}.{name}": values
+        for at, part in enumerate(parts)
+        for name, values in part.columns.items()
+    }
+    bound = [
+        columns[name] if bind is None else [bind(value) for value in columns[name]]
+        for name, bind in zip(plan.names, plan.binds(connection), strict=True)
+    ]
+    found = connection.exec_driver_sql(plan.sql, tuple(map(list, bound)))
+    return [row[0] for row in found]
+
+
+@lru_cache(maxsize=16)
+def _together(
+    tables: tuple[Table, ...],
+    names: tuple[tuple[str, ...], ...],
+    words: tuple[tuple[str, str, str], ...],
+) -> _Statement:
+    steps = []
+    for table, columns, (conflict, only, returning) in zip(tables, names, words, strict=True):
+        kept = [name for name in columns if name in table.c]
+        steps.append(
+            f"{table.name}_ AS (INSERT INTO {table.name} ({', '.join(kept)})"
+            f" SELECT {', '.join(kept)} FROM unnest({_arrays(table, columns)})"
+            f" AS new({', '.join(columns)}) WHERE {only}"
+            f" ON CONFLICT {conflict} RETURNING {returning})"
+        )
+    first, (_, _, returning) = tables[0], words[0]
+    sql = f"WITH {', '.join(steps)} SELECT {returning} FROM {first.name}_"
+    binds = [
+        (f"{at}.{name}", table.c[name].type if name in table.c else Boolean())
+        for at, (table, columns) in enumerate(zip(tables, names, strict=True))
+        for name in columns
+    ]
+    return _Statement(sql, tuple(name for name, _ in binds), [kind for _, kind in binds])
+
+
 def update_many(connection: Connection, table: Table, key: str, rows: Sequence[Row]) -> int:
     """Update rows of equal keys by the column ``key``, in one statement; return how many."""
     if not rows:
@@ -317,10 +407,10 @@ def _many(connection: Connection, plan: _Statement, columns: Columns) -> int:
 class _Statement:
     """SQL over columns of values, and how each value is bound."""
 
-    def __init__(self, sql: str, table: Table, names: tuple[str, ...]) -> None:
+    def __init__(self, sql: str, names: tuple[str, ...], types: Sequence[TypeEngine[Any]]) -> None:
         self.sql = sql
         self.names = names
-        self._types = [table.c[name].type for name in names]
+        self._types = types
         self._binds: list[Callable[[Any], Any] | None] | None = None
 
     def binds(self, connection: Connection) -> list[Callable[[Any], Any] | None]:
@@ -345,7 +435,7 @@ def _insert(table: Table, names: tuple[str, ...], dialect: str, conflict: str) -
     else:
         # "WHERE true" keeps ON CONFLICT from being read as a join condition.
         sql = f"{into} SELECT * FROM unnest({_arrays(table, names)}) WHERE true{tail}"
-    return _Statement(sql, table, names)
+    return _Statement(sql, names, _types(table, names))
 
 
 @lru_cache(maxsize=256)
@@ -353,22 +443,29 @@ def _update(table: Table, key: str, names: tuple[str, ...], dialect: str) -> _St
     changed = [name for name in names if name != key]
     if dialect == "sqlite":
         sets = ", ".join(f"{name} = ?" for name in changed)
-        return _Statement(f"UPDATE {table.name} SET {sets} WHERE {key} = ?", table, (*changed, key))
+        sql = f"UPDATE {table.name} SET {sets} WHERE {key} = ?"
+        return _Statement(sql, (*changed, key), _types(table, (*changed, key)))
     sets = ", ".join(f"{name} = new.{name}" for name in changed)
     arrays = _arrays(table, names)
     return _Statement(
         f"UPDATE {table.name} SET {sets} FROM unnest({arrays}) AS new({', '.join(names)})"
         f" WHERE {table.name}.{key} = new.{key}",
-        table,
         names,
+        _types(table, names),
     )
 
 
-def _arrays(table: Table, names: tuple[str, ...]) -> str:
+def _types(table: Table, names: Sequence[str]) -> list[TypeEngine[Any]]:
+    return [table.c[name].type for name in names]
+
+
+def _arrays(table: Table, names: Sequence[str]) -> str:
     return ", ".join(f"%b::{_element(table, name)}[]" for name in names)
 
 
 def _element(table: Table, name: str) -> str:
+    if name not in table.c:
+        return "boolean"
     dialect = _postgres()
     kind = table.c[name].type.dialect_impl(dialect)
     # A cast to varchar(n) would cut in silence; text lets the column refuse what is too long.

@@ -16,7 +16,7 @@ from tocsin.core.model import (
     DeliveryStatus,
     Verb,
 )
-from tocsin.store.db import insert_columns, update_many
+from tocsin.store.db import Insert, insert_columns, insert_together, update_many
 from tocsin.store.tables import deliveries, delivery_bodies, delivery_keys, inbox_partitions
 
 #: Fixed for good: a delivery's partition is stored with it.
@@ -62,28 +62,68 @@ def put(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
     is not work. Keeping the same arrivals twice (a commit whose outcome was lost on the way) keeps
     them once.
     """
+    if connection.dialect.name != "sqlite" and is_plain(arrivals):
+        return _put_at_once(connection, arrivals)
     firsts = _claim_keys(connection, [(arrival.key, arrival) for arrival in arrivals])
     stands = [firsts.get((a.integration_id, a.key), a.id) for a in arrivals]
     fresh = [a for a, stand in zip(arrivals, stands, strict=True) if stand == a.id]
     # A repeat is not kept, and so its body was not seen.
     seen = _claim_keys(connection, [(arrival.body_key, arrival) for arrival in fresh])
     replayed = [seen.get((a.integration_id, a.body_key), a.id) != a.id for a in fresh]
-    columns: dict[str, list[Any]] = {name: [getattr(a, name) for a in fresh] for name in _PLAIN}
-    columns["partition"] = [partition_of(a.integration_id, a.dedup_key) for a in fresh]
+    columns = _columns(fresh)
     columns["status"] = [
-        (DeliveryStatus.PROCESSED if again else a.status).value
-        for a, again in zip(fresh, replayed, strict=True)
+        DeliveryStatus.PROCESSED.value if again else status
+        for status, again in zip(columns["status"], replayed, strict=True)
     ]
     columns["verb"] = [Verb.NONE.value if again else None for again in replayed]
     columns["outcome"] = [DeliveryOutcome.DUPLICATE.value if again else None for again in replayed]
     insert_columns(connection, deliveries, columns, "(id) DO NOTHING")
-    bodies = {
-        "delivery_id": columns["id"],
-        "headers": [a.headers for a in fresh],
-        "body": [a.body for a in fresh],
-    }
-    insert_columns(connection, delivery_bodies, bodies, "(delivery_id) DO NOTHING")
+    insert_columns(connection, delivery_bodies, _bodies(fresh), "(delivery_id) DO NOTHING")
     return stands
+
+
+def is_plain(arrivals: Sequence[Arrival]) -> bool:
+    """Whether these can be kept in one statement: no body of them may turn out to be a replay."""
+    return all(arrival.body_key is None for arrival in arrivals)
+
+
+def _put_at_once(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
+    """Keep requests in one statement, and ask a second time only where there are repeats."""
+    firsts, claims = _claims([(arrival.key, arrival) for arrival in arrivals])
+    ours = [a for a in arrivals if firsts.get((a.integration_id, a.key), a.id) == a.id]
+    columns = _columns(ours)
+    columns["has_key"] = [a.key is not None for a in ours]
+    claimed = insert_together(
+        connection,
+        (
+            Insert(table=delivery_keys, columns=claims, returning="delivery_id",
+                   conflict="(integration_id, key) DO NOTHING"),
+            Insert(table=deliveries, columns=columns, returning="id",
+                   conflict="(id) DO NOTHING",
+                   only="NOT has_key OR id IN (SELECT delivery_id FROM delivery_keys_)"),
+            Insert(table=delivery_bodies, columns=_bodies(ours), returning="delivery_id",
+                   conflict="(delivery_id) DO NOTHING",
+                   only="delivery_id IN (SELECT id FROM deliveries_)"),
+        ),
+    )  # fmt: skip
+    if len(claimed) < len(firsts):
+        firsts |= _known(connection, list(firsts))
+    return [firsts.get((a.integration_id, a.key), a.id) for a in arrivals]
+
+
+def _columns(arrivals: Sequence[Arrival]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [getattr(a, name) for a in arrivals] for name in _PLAIN}
+    columns["partition"] = [partition_of(a.integration_id, a.dedup_key) for a in arrivals]
+    columns["status"] = [a.status.value for a in arrivals]
+    return columns
+
+
+def _bodies(arrivals: Sequence[Arrival]) -> dict[str, list[Any]]:
+    return {
+        "delivery_id": [a.id for a in arrivals],
+        "headers": [a.headers for a in arrivals],
+        "body": [a.body for a in arrivals],
+    }
 
 
 #: Columns of a delivery that are fields of its arrival.
@@ -103,28 +143,42 @@ def _claim_keys(
     connection: Connection, keyed: Sequence[tuple[str | None, Arrival]]
 ) -> dict[tuple[str, str | None], str]:
     """Claim a key for each arrival that has one; return whose each key is."""
+    firsts, columns = _claims(keyed)
+    if not firsts:
+        return firsts
+    taken = insert_columns(connection, delivery_keys, columns, "(integration_id, key) DO NOTHING")
+    if taken < len(firsts):
+        firsts |= _known(connection, list(firsts))
+    return firsts
+
+
+def _claims(
+    keyed: Sequence[tuple[str | None, Arrival]],
+) -> tuple[dict[tuple[str, str | None], str], dict[str, list[Any]]]:
+    """Return whose each key is, as far as these arrivals go, and the rows that claim them."""
     firsts: dict[tuple[str, str | None], str] = {}
     fresh: list[tuple[str, str, str, datetime]] = []
     for key, arrival in keyed:
         if key is not None and (arrival.integration_id, key) not in firsts:
             firsts[arrival.integration_id, key] = arrival.id
             fresh.append((arrival.integration_id, key, arrival.id, arrival.received_at))
-    if not fresh:
-        return firsts
     # In one order everywhere: two processes that take the same keys wait, and never for each other.
     fresh.sort()
     names = ("integration_id", "key", "delivery_id", "received_at")
-    columns = {name: [row[at] for row in fresh] for at, name in enumerate(names)}
-    taken = insert_columns(connection, delivery_keys, columns, "(integration_id, key) DO NOTHING")
-    if taken < len(fresh):
-        table = delivery_keys.c
-        known = connection.execute(
-            select(table.integration_id, table.key, table.delivery_id).where(
-                tuple_(table.integration_id, table.key).in_(list(firsts))
-            )
+    return firsts, {name: [row[at] for row in fresh] for at, name in enumerate(names)}
+
+
+def _known(
+    connection: Connection, keys: Sequence[tuple[str, str | None]]
+) -> dict[tuple[str, str | None], str]:
+    """Return whose each key is that somebody has claimed."""
+    table = delivery_keys.c
+    found = connection.execute(
+        select(table.integration_id, table.key, table.delivery_id).where(
+            tuple_(table.integration_id, table.key).in_(list(keys))
         )
-        firsts |= {(row.integration_id, row.key): row.delivery_id for row in known}
-    return firsts
+    )
+    return {(row.integration_id, row.key): row.delivery_id for row in found}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

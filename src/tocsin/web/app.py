@@ -230,7 +230,9 @@ class Web:
 
     def _put_once(self, arrivals: Sequence[Arrival]) -> list[str]:
         return self._database.run(
-            lambda connection: inbox.put(connection, arrivals), is_urgent=True
+            lambda connection: inbox.put(connection, arrivals),
+            is_urgent=True,
+            is_one=inbox.is_plain(arrivals),
         )
 
     async def _stored(self, delivery_id: str) -> Stored | None:
