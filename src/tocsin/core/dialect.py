@@ -69,6 +69,8 @@ class Place:
     joined: tuple[Place, ...] = ()
     #: As it is written.
     text: str = field(default="", compare=False)
+    #: Whether it is a path and nothing more, as most are.
+    is_plain: bool = field(default=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Place:
@@ -81,7 +83,18 @@ class Place:
             return cls(_keys(path), path.startswith("/"), pattern=found, text=text)
         if " + " in text:
             return cls(joined=tuple(cls.parse(part) for part in text.split(" + ")), text=text)
-        return cls(_keys(text), text.startswith("/"), text=text)
+        keys = _keys(text)
+        return cls(keys, text.startswith("/"), text=text, is_plain=keys[-1:] != ("*",))
+
+    def first(self, body: Body, roots: Sequence[Any]) -> str | None:
+        """Return the first text found here, as ``find`` does, without the machinery."""
+        if not self.is_plain:
+            return next(self.find(body, roots), None)
+        for root in (body,) if self.is_absolute else roots:
+            found = dig(root, self.keys)
+            if found is not None and (text := as_text(found)):
+                return text
+        return None
 
     def find(self, body: Body, roots: Sequence[Any]) -> Iterator[str]:
         """Yield the texts found here, from the first root to the last."""
@@ -113,10 +126,10 @@ def dig(value: Any, keys: Sequence[str]) -> Any:
     """Return the value at a path of keys, or None."""
     for at, key in enumerate(keys):
         if isinstance(value, dict):
-            # A key may itself hold dots (`sentry.interfaces.Exception`, `monitor.slug`).
             found = value.get(key)
-            if found is None and at + 1 < len(keys):
-                return value.get(".".join(keys[at:]))
+            if found is None:
+                # A key may itself hold dots (`sentry.interfaces.Exception`, `monitor.slug`).
+                return value.get(".".join(keys[at:])) if at + 1 < len(keys) else None
             value = found
         elif isinstance(value, list):
             rest = ".".join(keys[at:])
@@ -269,7 +282,11 @@ def _dedup_key(
 
 def first(body: Body, roots: Sequence[Any], places: Sequence[Place]) -> str | None:
     """Return the first text found at any of the places."""
-    return next((text for place in places for text in place.find(body, roots)), None)
+    for place in places:
+        text = place.first(body, roots)
+        if text is not None:
+            return text
+    return None
 
 
 def read(
@@ -331,7 +348,8 @@ class _Finder:
     reading: Reading
 
     def __call__(self, name: str) -> str | None:
-        return next(self.all(name), None)
+        places = self.reading.shape.fields.get(name, ())
+        return first(self.body, self.reading.roots, places)
 
     def all(self, name: str) -> Iterator[str]:
         for place in self.reading.shape.fields.get(name, ()):

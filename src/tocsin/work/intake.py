@@ -196,8 +196,11 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
         incident_id=incident.id if incident is not None and _goes_on(incident, decision) else None,
         arrived_at=delivery.received_at,
     )
-    return replace(
-        _fate(delivery, now, DeliveryStatus.PROCESSED),
+    return Fate(
+        delivery_id=delivery.id,
+        status=DeliveryStatus.PROCESSED,
+        processed_at=now,
+        received_at=delivery.received_at,
         resource=signal.resource,
         action=signal.action,
         verb=decision.verb,
