@@ -14,6 +14,7 @@ from tocsin.core.model import (
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, webhook
 from tocsin.store import inbox
+from tocsin.store.casebook import TOLD_SINGLY
 from tocsin.store.db import new_id
 from tocsin.store.inbox import Arrival
 from tocsin.work.intake import Inbox
@@ -65,3 +66,31 @@ integrations:
     assert (delivery.status, delivery.incident_id) == ("processed", None)
     assert delivery.outcome in ("ignored", "recorded")
     blank.expect_nothing()
+
+
+def test_a_storm_of_one_issue_is_counted_exactly_and_told_shortly(world: World):
+    """One entry stands for many repeats of one batch; the counts leave none of them out."""
+    world.sentry("issue.created")
+    world.expect("ann")
+    with world.database.read() as connection:
+        integration = next(iter(world.plans.current(connection).integrations.values()))
+    body = webhook("issue", "created", Issue(id="1")).body
+    storm = [
+        Arrival(
+            id=new_id("del", world.now), integration_id=integration.id, received_at=world.now,
+            url_style="native", resource="issue", status=DeliveryStatus.ACCEPTED, http_status=202,
+            reason=None, dedup_key="sentry:issue:1", headers="[]", body=body, key=None,
+        )
+        for _ in range(500)
+    ]  # fmt: skip
+    with world.database.write() as connection:
+        inbox.put(connection, storm)
+    box = Inbox(world.database, world.plans, load_all())
+    while box.work(world.now, 200):
+        pass
+    incident = world.incident()
+    assert incident.occurrence_count == 501
+    repeats = [entry for entry in incident.timeline if entry.kind == "repeated"]
+    assert sum((entry.data or {}).get("count", 1) for entry in repeats) == 500
+    assert len(repeats) == 3 * TOLD_SINGLY
+    world.expect_nothing()

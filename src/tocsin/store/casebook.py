@@ -31,7 +31,7 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.store.db import TryAgain, insert_many, new_id
-from tocsin.store.incidents import alert_of, entry, incident_of
+from tocsin.store.incidents import alert_of, entry, incident_of, times
 from tocsin.store.jobs import Kind
 from tocsin.store.ledger import AlertKey, Ledger
 from tocsin.store.tables import (
@@ -40,6 +40,9 @@ from tocsin.store.tables import (
     incidents,
     turns,
 )
+
+#: So many repeats of one incident in one batch have an entry each; the last stands for the rest.
+TOLD_SINGLY = 20
 
 
 class Casebook:
@@ -282,9 +285,18 @@ class Casebook:
 
     def _say(self, incident: Incident, effect: fx.Said) -> None:
         kind = getattr(effect, "kind", None) or _ENTRY[type(effect)]
-        self._ledger.entries.append(
-            entry(incident, self._now, kind, effect.text, effect.by.name, effect.data)
-        )
+        row = entry(incident, self._now, kind, effect.text, effect.by.name, effect.data)
+        if not isinstance(effect, fx.Count):
+            self._ledger.entries.append(row)
+            return
+        repeats = self._ledger.repeats.setdefault(incident.id, [])
+        if len(repeats) < TOLD_SINGLY:
+            repeats.append(row)
+            self._ledger.entries.append(row)
+        else:
+            # In a storm one entry stands for many: nobody reads them, everybody waits for them.
+            last = repeats[-1]
+            last["data"] = {**(last["data"] or {}), "count": times(last["data"]) + 1}
 
     # -- what follows from an effect beyond the incident's own fields
 

@@ -23,7 +23,7 @@ from tocsin.core.model import (
 )
 from tocsin.core.outlook import Waiting
 from tocsin.core.plans import Plans
-from tocsin.store.incidents import load
+from tocsin.store.incidents import load, times
 from tocsin.store.jobs import Kind
 from tocsin.store.sight import Ways, if_seen, newest, of_incidents
 from tocsin.store.tables import (
@@ -110,8 +110,8 @@ class CaseFile:
     wake_at: datetime | None
     resolve_at: datetime | None
     turns: Mapping[str, int]
-    #: When it was seen, the latest first.
-    seen_at: tuple[datetime, ...]
+    #: When it was seen, and how often then, the latest first.
+    seen: tuple[tuple[datetime, int], ...]
     #: The latest first.
     cycles: tuple[Cycle, ...]
     #: The number of the latest entry: what a page knows up to.
@@ -181,7 +181,7 @@ def open_file(
         wake_at=due.get(Kind.WAKE.value),
         resolve_at=due.get(Kind.RESOLVE.value),
         turns=_turns(connection, plans),
-        seen_at=_seen(connection, id_),
+        seen=_seen(connection, id_),
         cycles=_cycles(connection, id_),
         change=last_change(connection, id_),
         delivery_id=_latest_delivery(connection, id_),
@@ -252,14 +252,14 @@ def _turns(connection: Connection, plans: Plans) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def _seen(connection: Connection, id_: str) -> tuple[datetime, ...]:
+def _seen(connection: Connection, id_: str) -> tuple[tuple[datetime, int], ...]:
     query = (
-        select(timeline.c.at)
+        select(timeline.c.at, timeline.c.data)
         .where(timeline.c.incident_id == id_, timeline.c.kind.in_(_SEEN))
         .order_by(timeline.c.id.desc())
         .limit(MOST_OCCURRENCES)
     )
-    return tuple(connection.scalars(query))
+    return tuple((row.at, times(row.data)) for row in connection.execute(query))
 
 
 def _cycles(connection: Connection, id_: str) -> tuple[Cycle, ...]:

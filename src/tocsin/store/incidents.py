@@ -55,6 +55,12 @@ def entry(
     }
 
 
+def times(data: Mapping[str, Any] | None) -> int:
+    """Return how many repeats a timeline entry stands for, by its data."""
+    count: int = (data or {}).get("count", 1)
+    return count
+
+
 def alert_of(row: RowMapping) -> Alert:
     """Read an alert from its row."""
     return Alert(**{

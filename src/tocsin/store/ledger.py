@@ -63,6 +63,8 @@ class Ledger:
     taken_turns: dict[str, int] = field(default_factory=dict)
     #: Rows of ``timeline``.
     entries: list[dict[str, Any]] = field(default_factory=list)
+    #: Those of them that tell of a repeat, by incident.
+    repeats: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     #: Job to when it is due; None takes it back.
     due: dict[tuple[Kind, str], datetime | None] = field(default_factory=dict)
     #: Rows of ``notifications``.

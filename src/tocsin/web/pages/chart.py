@@ -45,16 +45,19 @@ class Chart:
 
 def bars_of(case: CaseFile, now: datetime) -> Chart | None:
     """Return the bars of an incident; None where there is nothing to compare."""
-    if len(case.seen_at) < 2:
+    total = sum(count for _, count in case.seen)
+    if total < 2:
         return None
-    begin, end = case.seen_at[-1], case.incident.resolved_at or now
+    begin, end = case.seen[-1][0], case.incident.resolved_at or now
     length = max(end - begin, timedelta(minutes=1))
     step = next((one for one in _STEPS if length / one <= _BARS), length / _BARS)
     # On whole steps of the clock in UTC, which is what makes bars of two visits the same.
     seconds = step.total_seconds()
     first = int(begin.timestamp() // seconds)
-    found = Counter(int(at.timestamp() // seconds) - first for at in case.seen_at)
-    last = int(max(end, case.seen_at[0]).timestamp() // seconds) - first
+    found: Counter[int] = Counter()
+    for at, count in case.seen:
+        found[int(at.timestamp() // seconds) - first] += count
+    last = int(max(end, case.seen[0][0]).timestamp() // seconds) - first
     before = max(0, _FEWEST - last - 1)
     places = range(-before, last + 1)
     most = max(found.values())
@@ -67,5 +70,5 @@ def bars_of(case: CaseFile, now: datetime) -> Chart | None:
         )
         for place in places
     )
-    total = len(case.seen_at)
-    return Chart(bars=bars, step=step, total=total, most=most, is_cut=total >= MOST_OCCURRENCES)
+    is_cut = len(case.seen) >= MOST_OCCURRENCES
+    return Chart(bars=bars, step=step, total=total, most=most, is_cut=is_cut)

@@ -8,6 +8,7 @@ from datetime import datetime
 from tocsin.core.dialect import instant
 from tocsin.core.model import TimelineKind
 from tocsin.store.casefile import CaseFile
+from tocsin.store.incidents import times
 from tocsin.store.views import EntryView
 
 #: Kind of entry to its picture; others have none of their own.
@@ -81,7 +82,11 @@ def history(case: CaseFile) -> list[Row]:
 
 
 def _row(entry: EntryView) -> Row:
-    return Row(at=entry.at, kind=entry.kind, text=entry.text, actor=entry.actor)
+    is_repeat = entry.kind == TimelineKind.REPEATED.value
+    count = times(entry.data) if is_repeat else 1
+    since = entry.at if count > 1 else None
+    return Row(at=entry.at, kind=entry.kind, text=entry.text, actor=entry.actor, count=count,
+               since=since)  # fmt: skip
 
 
 def _gathered(rows: list[Row]) -> list[Row]:
@@ -95,7 +100,7 @@ def _gathered(rows: list[Row]) -> list[Row]:
                 kind=last.kind,
                 text=last.text,
                 actor=last.actor,
-                count=last.count + 1,
+                count=last.count + row.count,
                 since=row.at,
             )
         else:
