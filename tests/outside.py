@@ -293,6 +293,7 @@ class Tocsin:
 
     def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
         """Name its folder, database and settings; nothing runs yet."""
+        self.folder = folder
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"serve-{self.port}.log"
@@ -321,6 +322,16 @@ class Tocsin:
         except AssertionError as error:
             self.end()
             raise AssertionError(f"{error}\n{self.log.read_text()}") from None
+
+    def start_without_door(self) -> None:
+        """Start its workers alone: nobody can ask them whether they are ready."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tocsin", "serve", "--only", "worker"],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
 
     def _is_ready(self) -> bool:
         assert self._process is not None

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ import structlog
 
 from tocsin.config import BadSetting, Settings
 from tocsin.store import migrations
+from tocsin.store.bell import Listener, Ringer
 from tocsin.store.db import Database
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault, new_secret_key
@@ -154,15 +155,13 @@ async def serve(
     settings = store.settings
     dialects, metrics = load_all(), Metrics()
     guard = Guard(settings.outbound_allow)
-    async with guarded_client(guard) as http:
+    async with guarded_client(guard) as http, AsyncExitStack() as away:
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
         _arm(store, clock())
-        store.plans.refresh()
-        channels = make_channels(outside)
         worker = build_worker(
-            store.database, store.plans, store.vault, dialects, channels,
+            store.database, store.plans, store.vault, dialects, make_channels(outside),
             public_url=settings.public_url,
             retention=settings.retention,
             clock=clock,
@@ -170,6 +169,7 @@ async def serve(
             fetch=outside.fetch,
         )  # fmt: skip
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
+        ring = away.enter_context(_bell(store, parts, worker.wake))
         if parts.web:
             web = Web(
                 store.database,
@@ -184,6 +184,7 @@ async def serve(
                 trusted_proxies=settings.trusted_proxies,
                 has_mail=settings.smtp_url is not None,
                 data_dir=settings.data_dir,
+                ring=ring,
             )
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)
@@ -203,12 +204,37 @@ def _hints(worker: Worker) -> WorkerHints:
     )
 
 
+@contextmanager
+def _bell(store: Store, parts: Parts, wake: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Wake this process's worker by what others take in; give what wakes those of others."""
+    ringer: Ringer | None = None
+    listener: Listener | None = None
+    loop = asyncio.get_running_loop()
+
+    def heard() -> None:
+        loop.call_soon_threadsafe(wake)
+
+    if not store.database.is_sqlite:
+        if parts.worker:
+            url = store.settings.database_direct_url or store.settings.database_url
+            listener = Listener(url, heard)
+        else:
+            ringer = Ringer(store.database)
+    try:
+        yield ringer.ring if ringer else lambda: None
+    finally:
+        for one in (ringer, listener):
+            if one is not None:
+                one.close()
+
+
 def _arm(store: Store, at: datetime) -> None:
-    """Let the recurring work be due, in a database where it is not."""
+    """Let the recurring work be due, in a database where it is not, and know the plans."""
     from tocsin.work import sweep, watch  # noqa: PLC0415
 
     store.database.run(lambda connection: sweep.arm(connection, at))
     store.database.run(lambda connection: watch.arm(connection, at))
+    store.plans.refresh()
 
 
 async def run(store: Store, parts: Parts) -> None:

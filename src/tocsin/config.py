@@ -74,6 +74,12 @@ def _database_url(text: str) -> str:
     raise ValueError("write postgresql://user:password@host/database, or sqlite:///path")
 
 
+def _postgres_url(text: str) -> str:
+    if text.startswith(("postgresql://", "postgres://")):
+        return text
+    raise ValueError("write postgresql://user:password@host/database")
+
+
 def _smtp_url(text: str) -> str:
     from tocsin.channels.email import parse_smtp_url  # noqa: PLC0415 - slow to import
 
@@ -108,6 +114,14 @@ SETTINGS: tuple[Setting, ...] = (
         help="Where the data is: `postgresql://user:password@host/database` (anything libpq"
         " understands) for more than one process or machine.",
         read=_database_url,
+        is_secret=True,
+    ),
+    Setting(
+        name="database_direct_url",
+        default="the database's",
+        help="The same PostgreSQL past a pooler (pgbouncer in transaction mode), on which workers"
+        " listen for what other processes take in. Without it they look four times a second.",
+        read=_postgres_url,
         is_secret=True,
     ),
     Setting(
@@ -183,6 +197,8 @@ class Settings:
 
     data_dir: Path
     database_url: str
+    #: None: that of the database.
+    database_direct_url: str | None
     listen: tuple[str, int]
     public_url: str
     trusted_proxies: tuple[IpNetwork, ...]
@@ -223,6 +239,7 @@ def load(environment: Mapping[str, str] | None = None, **given: str | None) -> S
     return Settings(
         data_dir=data_dir,
         database_url=values.get("database_url", f"sqlite:///{data_dir / 'tocsin.db'}"),
+        database_direct_url=values.get("database_direct_url"),
         listen=listen,
         public_url=values.get("public_url", f"http://{_host_port(listen)}"),
         trusted_proxies=values.get("trusted_proxies", ()),

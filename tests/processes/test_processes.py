@@ -142,6 +142,29 @@ def test_after_a_kill_between_the_202_and_the_page_the_page_goes_out_once(
         tocsin.end()
 
 
+def test_the_halves_may_be_processes_of_their_own(
+    tmp_path: Path, postgres_url: str, phones: Telephones
+):
+    """One takes webhooks in, two work them off: each page goes out once."""
+    web = Tocsin(tmp_path / "web", postgres_url)
+    workers = [Tocsin(tmp_path / name, postgres_url) for name in ("one", "two")]
+    for each in (web, *workers):
+        each.folder.mkdir()
+    web.apply(CONFIGURATION.format(phones=phones.base, wait="1h"))
+    try:
+        web.start("--only", "web")
+        for worker in workers:
+            worker.start_without_door()
+        for number in range(10):
+            assert trigger(web, str(number)).status == 202
+        until(lambda: len(phones.pages()) == 10, "the pages")
+        until(lambda: _is_idle(postgres_url), "nothing left to do")
+        assert len(phones.pages()) == 10
+    finally:
+        for each in (web, *workers):
+            each.end()
+
+
 def _is_idle(url: str) -> bool:
     database = Database(url)
     with database.read() as connection:

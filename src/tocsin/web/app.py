@@ -111,8 +111,13 @@ class Web:
         trusted_proxies: Sequence[IpNetwork] = (),
         has_mail: bool = False,
         data_dir: Path = Path(),
+        ring: Callable[[], None] = lambda: None,
     ) -> None:
-        """Connect the parts; needs a running event loop."""
+        """Connect the parts; needs a running event loop.
+
+        ``ring`` lets workers of other processes know that something came in.
+        """
+        self._ring = ring
         self._trusted_proxies = trusted_proxies
         self._has_mail = has_mail
         self._data_dir = data_dir
@@ -215,6 +220,8 @@ class Web:
     def _wake(self) -> None:
         if self._hints is not None:
             self._hints.wake()
+        else:
+            self._ring()
 
     def _wake_from_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)
