@@ -64,6 +64,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             "left out: tests that read ../shared, which is not beside this clone"
         )
+    if not (shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")):
+        terminalreporter.write_line(
+            "left out: tests through pgbouncer, which is not installed (apt install pgbouncer)"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -207,3 +207,11 @@ def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> Non
     for pin in pins:
         assert re.match(r"[a-z0-9._-]+(\[.+\])?==\S+.* \\$", pin), pin
     assert text.count("--hash=sha256:") >= len(pins)
+
+
+def test_what_is_deployed_names_settings_that_there_are():
+    """A misspelt one would stop the start."""
+    known = {setting.variable for setting in SETTINGS}
+    for file in sorted((ROOT / "deploy").iterdir()):
+        named = set(re.findall(r"TOCSIN_[A-Z_]+[A-Z]", file.read_text()))
+        assert named <= known | {"TOCSIN_NAME"}, file.name
