@@ -367,6 +367,48 @@ integrations = Table(
     _live("routing_key_hash", "integrations"),
 )
 
+#: What was made in Sentry for an integration, and what is done there. What opens it is encrypted.
+sentry_connections = Table(
+    "sentry_connections",
+    metadata,
+    _id(),
+    _ref("integration_id", "integrations"),
+    #: ``https://sentry.io``, or that of somebody's own.
+    Column("host", String(300), nullable=False),
+    #: Its slug.
+    Column("organization", String(200), nullable=False),
+    Column("token_encrypted", Text, nullable=False),
+    #: As whom the token acts: ``user`` or ``application``, and their id in Sentry.
+    Column("actor_type", String(20)),
+    Column("actor_id", String(64)),
+    #: The integration in Sentry; none until it is made.
+    Column("app_slug", String(200)),
+    #: Its uuid there, by which its own deeds are known again.
+    Column("app_id", String(64)),
+    Column("installation_id", String(64)),
+    #: What the token may.
+    Column("scopes", Document, nullable=False),
+    #: The alert rules that were made: ``{"project", "rule_id"}`` each.
+    Column("rules", Document, nullable=False),
+    #: As ``core.sentry.Switches``.
+    Column("switches", Document, nullable=False),
+    #: When Sentry was last asked, how far that reaches, and where to go on.
+    Column("looked_at", Instant),
+    Column("seen_until", Instant),
+    Column("cursor", String(200)),
+    Column("error", String(500)),
+    Column("error_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    _live("integration_id", "sentry_connections"),
+    Index(
+        "ix_sentry_connections_installation_id",
+        "installation_id",
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+)
+
 maintenance_windows = Table(
     "maintenance_windows",
     metadata,
