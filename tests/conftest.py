@@ -18,6 +18,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 from xdist.scheduler.protocol import Scheduling
 
+from tests.fakes import FakeSentry, fake_sentry
 from tocsin.store import migrations
 from tocsin.store.db import Database
 from tocsin.store.tables import metadata
@@ -273,3 +274,10 @@ def database(database_url: str) -> Iterator[Database]:
 def fresh_key() -> str:
     """Give a secret key that no test database was made with."""
     return new_secret_key()
+
+
+@pytest.fixture
+def sentry() -> Iterator[FakeSentry]:
+    """Give a fake Sentry, freshly furnished."""
+    with fake_sentry() as made:
+        yield made

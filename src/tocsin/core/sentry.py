@@ -1,4 +1,4 @@
-"""What is done in Sentry for what people do here: switches, each for itself, off until turned on."""
+"""What is done in Sentry for what people do here: each by a switch of its own."""
 
 from __future__ import annotations
 

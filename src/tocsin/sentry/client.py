@@ -8,6 +8,7 @@ organisation there is one line: one call at a time, and the rest that Sentry ask
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -391,10 +392,8 @@ class Sentry:
         return (await self._ask(call, path)).read(msgspec.Raw)
 
     async def _gone(self, call: _Call, path: str) -> None:
-        try:
+        with contextlib.suppress(NotThere):
             await self._ask(call, path)
-        except NotThere:
-            pass
 
     async def _all(self, call: _Call, path: str, kind: type[T]) -> list[T]:
         """Return the things on all pages of a list, as far as is bounded."""

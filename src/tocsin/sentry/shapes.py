@@ -33,7 +33,7 @@ def read_odd(kind: type, value: Any) -> Any:
     raise ValueError(f"{type(value).__name__} is no {kind.__name__}")
 
 
-class Shape(msgspec.Struct, kw_only=True, frozen=True, rename="camel"):
+class Shape(msgspec.Struct, kw_only=True, rename="camel"):
     """A part of an answer."""
 
 
@@ -41,9 +41,9 @@ class Shape(msgspec.Struct, kw_only=True, frozen=True, rename="camel"):
 
 
 class Account(Shape):
-    """Whom a token stands for."""
+    """Somebody in Sentry; who only ever wrote commits has no id there."""
 
-    id: Id = Id("")
+    id: Id | None = None
     name: str | None = None
     email: str | None = None
     username: str | None = None
@@ -168,7 +168,7 @@ class IssueChange(msgspec.Struct, kw_only=True, frozen=True, rename="camel"):
 
     status: str | UnsetType = UNSET
     status_details: Plain | UnsetType = UNSET
-    substatus: str | None | UnsetType = UNSET
+    substatus: str | UnsetType | None = UNSET
     #: ``user:ID``, ``team:ID`` or an e-mail address; empty: nobody.
     assigned_to: str | UnsetType = UNSET
     priority: str | UnsetType = UNSET

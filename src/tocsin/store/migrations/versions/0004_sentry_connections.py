@@ -37,7 +37,9 @@ def upgrade() -> None:
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("deleted_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["integration_id"], ["integrations.id"], name=op.f("fk_sentry_connections_integration_id")
+            ["integration_id"],
+            ["integrations.id"],
+            name=op.f("fk_sentry_connections_integration_id"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sentry_connections")),
     )
