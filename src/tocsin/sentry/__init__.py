@@ -1,1 +1,1 @@
-"""Sentry: what it sends, and (one day) what it is asked and told."""
+"""Sentry: what it sends, and what it is asked and told."""

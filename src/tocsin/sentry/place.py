@@ -1,0 +1,58 @@
+"""Where an organisation of Sentry lives, and what opens it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+#: Where everything that belongs to no region is: integrations, tokens.
+_CONTROL = "https://sentry.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an organisation lives, and what opens it."""
+
+    #: ``https://sentry.io``, ``https://de.sentry.io``, ``http://sentry.internal:9000``.
+    host: str
+    #: Its slug.
+    organization: str
+    token: str = field(repr=False)
+
+    @property
+    def control(self) -> str:
+        """Where integrations are managed: the regions of sentry.io know nothing of them."""
+        return self.host if is_own(self.host) else _CONTROL
+
+
+def host_of(typed: str) -> str:
+    """Return the address of a Sentry from what somebody typed. Raises ValueError with a sentence.
+
+    An address of a page will do: only its host counts. The address of an organisation at sentry.io
+    (``https://acme.sentry.io``) is that of sentry.io.
+    """
+    text = typed.strip()
+    text = text if "://" in text else f"https://{text}"
+    try:
+        parts = urlsplit(text)
+        name, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        name, port = "", None
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[a-z0-9_.:-]+", name):
+        raise ValueError(f"{typed!r} is no address: write https://sentry.io, or that of your own")
+    if parts.username is not None:
+        raise ValueError("the address of Sentry holds a name or password: leave it out")
+    if name == "sentry.io" or (name.endswith(".sentry.io") and name not in _REGIONS):
+        return _CONTROL
+    host = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+_REGIONS = frozenset({"us.sentry.io", "de.sentry.io"})
+
+
+def is_own(host: str) -> bool:
+    """Whether this is a Sentry that somebody runs themselves."""
+    name = urlsplit(host).hostname or ""
+    return name != "sentry.io" and not name.endswith(".sentry.io")
