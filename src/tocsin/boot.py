@@ -9,13 +9,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import structlog
 
@@ -28,8 +28,10 @@ from tocsin.store.vault import Vault, new_secret_key
 
 if TYPE_CHECKING:
     from tocsin.web.app import WorkerHints
+    from tocsin.work.connect import Ask
     from tocsin.worker import Worker
 
+T = TypeVar("T")
 log = structlog.get_logger("boot")
 
 
@@ -235,6 +237,28 @@ def _arm(store: Store, at: datetime) -> None:
     store.database.run(lambda connection: sweep.arm(connection, at))
     store.database.run(lambda connection: watch.arm(connection, at))
     store.plans.refresh()
+
+
+@contextmanager
+def sentry_asker(settings: Settings) -> Iterator[Ask]:
+    """Give what asks Sentry from a command, which has no loop of its own."""
+    from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415 - slow to import
+    from tocsin.sentry.client import Lines, Place, Sentry  # noqa: PLC0415
+
+    with asyncio.Runner() as runner:
+        http = guarded_client(Guard(settings.outbound_allow))
+        lines = Lines(http)
+
+        def ask(place: Place, work: Callable[[Sentry], Awaitable[T]]) -> T:
+            async def go() -> T:
+                return await work(lines.to(place))
+
+            return runner.run(go())
+
+        try:
+            yield ask
+        finally:
+            runner.run(http.aclose())
 
 
 async def run(store: Store, parts: Parts) -> None:

@@ -169,6 +169,14 @@ SETTINGS: tuple[Setting, ...] = (
         is_secret=True,
     ),
     Setting(
+        name="sentry_token",
+        default="",
+        help="What `tocsin sentry connect` and `tocsin sentry disconnect` ask Sentry with, where no"
+        " token is given; the server does not use it.",
+        read=str.strip,
+        is_secret=True,
+    ),
+    Setting(
         name="max_body",
         default="2MiB",
         help="Largest body the intake takes; a larger one is answered 413.",
@@ -206,6 +214,7 @@ class Settings:
     secret_keys: tuple[str, ...]
     outbound_allow: tuple[IpNetwork, ...]
     smtp_url: str | None
+    sentry_token: str | None
     max_body: int
     retention: timedelta
     #: None: console on a terminal, else JSON.
@@ -246,6 +255,7 @@ def load(environment: Mapping[str, str] | None = None, **given: str | None) -> S
         secret_keys=values.get("secret_keys", ()),
         outbound_allow=values.get("outbound_allow", ()),
         smtp_url=values.get("smtp_url"),
+        sentry_token=values.get("sentry_token"),
         max_body=values.get("max_body", 2 * 2**20),
         retention=values.get("retention", timedelta(days=90)),
         log_format=values.get("log_format"),
@@ -319,6 +329,8 @@ def _masked(value: str | tuple[str, ...]) -> str:
     """Mask a password in a URL; anything else whole."""
     if isinstance(value, tuple):
         return ", ".join("•••" for _ in value)
+    if "://" not in value:
+        return "•••"
     parts = urlsplit(value)
     if parts.password is None and "password" not in parts.query:
         return value

@@ -39,7 +39,7 @@ def _store() -> Iterator[Store]:
         store.close()
 
 
-def _me() -> Caller:
+def me() -> Caller:
     """Return who types: whoever can open the database may do anything to it."""
     try:
         name = f"{getpass.getuser()} (command line)"
@@ -130,7 +130,7 @@ def act(reference: str, action: Callable[[Actor], Decide], *, as_json: bool) -> 
 def work(do: Callable[[Desk, Caller, datetime], str], *, as_json: bool) -> None:
     """Do something at the desk, and print the incident it returns as it is then."""
     with _store() as store:
-        id_ = do(Desk(store.database, store.plans), _me(), now())
+        id_ = do(Desk(store.database, store.plans), me(), now())
         with store.database.read() as connection:
             one = views.incident_view(connection, store.plans.current(connection), id_)
     if as_json:
@@ -236,7 +236,7 @@ def show_delivery(id_: str, *, as_json: bool) -> None:
 def replay_delivery(id_: str, *, as_json: bool) -> None:
     """Feed a delivery in again, and print the new one's id."""
     with _store() as store:
-        new = Office(store.database, store.plans, store.vault).replay(id_, _me(), now())
+        new = Office(store.database, store.plans, store.vault).replay(id_, me(), now())
     if new is None:
         raise NotFound(f"there is no delivery {id_}")
     if as_json:

@@ -10,6 +10,7 @@ def explain(error: Exception) -> str | None:
     from tocsin.boot import AlreadyServed
     from tocsin.config import BadSetting
     from tocsin.core.incident import Refused
+    from tocsin.sentry.errors import SentryError
     from tocsin.store.migrations import NewerSchema
     from tocsin.store.vault import WrongKeys
     from tocsin.work.configfile import BadFile
@@ -20,7 +21,7 @@ def explain(error: Exception) -> str | None:
         return str(error)  # each line begins with its place in the file
     known = (
         BadSetting, AlreadyServed, Refused, NewerSchema, WrongKeys, NotFound, Conflict, Forbidden,
-        Invalid,
+        Invalid, SentryError,
     )  # fmt: skip
     if isinstance(error, known):
         return f"tocsin: {error}"

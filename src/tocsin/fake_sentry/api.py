@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tocsin.fake_sentry import written
 from tocsin.fake_sentry.asked import Asked
-from tocsin.fake_sentry.things import App, Issue, Json, Organization, Refusal
+from tocsin.fake_sentry.things import ROLES, App, Issue, Json, Organization, Refusal
 
 #: How an answer is told: its status and what it says.
 Told = tuple[int, Json | list[Json] | None]
@@ -33,7 +33,9 @@ def organization(asked: Asked, org: str) -> Told:
     """Show an organisation."""
     home = asked.world.organization(org)
     asked.may(home, "org:read", "org:write", "org:admin")
-    return 200, written.organization(asked.world, home)
+    person = asked.token.person
+    access = asked.token.scopes & ROLES[person.role] if person else asked.token.scopes
+    return 200, {**written.organization(asked.world, home), "access": sorted(access)}
 
 
 def projects(asked: Asked, org: str) -> Told:

@@ -56,6 +56,7 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", f"{_APP}/api-tokens", setup_api.app_tokens),
     ("GET", f"{_PROJECT}/rules", setup_api.list_rules),
     ("POST", f"{_PROJECT}/rules", setup_api.create_rule),
+    ("POST", f"{_PROJECT}/rule-actions", setup_api.test_actions),
     ("GET", _RULE, setup_api.show_rule),
     ("PUT", _RULE, setup_api.change_rule),
     ("DELETE", _RULE, setup_api.delete_rule),

@@ -45,8 +45,10 @@ def list_apps(asked: Asked, org: str) -> Told:
 
 
 def list_installations(asked: Asked, org: str) -> Told:
-    """List what is installed."""
+    """List what is installed, to members: the user of an integration is none."""
     home = asked.world.organization(org)
+    if asked.token.person not in home.people:
+        raise Refusal(403, "User must belong to the given organization")
     asked.may(home, "org:read", "org:write", "org:admin", "org:integrations")
     return 200, asked.page(home.installations, lambda one: written.installation(home, one))
 
@@ -288,6 +290,15 @@ def change_rule(asked: Asked, org: str, project: str, rule: str) -> Told:
     check_rule(home, said)
     one.said, one.name = said, str(said["name"])
     return 200, written.rule(one)
+
+
+def test_actions(asked: Asked, org: str, project: str) -> Told:
+    """Do what a rule would do, for a sample event."""
+    home, there = _project(asked, org, project, *_WRITE_RULES)
+    said = {"name": "Test", "actionMatch": "all", "frequency": 30, **asked.said}
+    check_rule(home, said)
+    asked.life.test_rule(home, Rule(-1, there, str(said["name"]), said, asked.world.clock.now()))
+    return 200, None
 
 
 def delete_rule(asked: Asked, org: str, project: str, rule: str) -> Told:

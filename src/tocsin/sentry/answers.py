@@ -14,7 +14,6 @@ import httpx2
 import msgspec
 
 from tocsin.sentry.errors import Broken, NotPermitted, NotThere, Refused
-from tocsin.sentry.shapes import read_odd
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ class Answer:
     def read(self, kind: type[T]) -> T:
         """Return what the body says. Raises Broken."""
         try:
-            return msgspec.json.decode(self.body, type=kind, dec_hook=read_odd)
+            return msgspec.json.decode(self.body, type=kind)
         except msgspec.ValidationError as error:
             raise Broken(f"Sentry's answer is not as we know it: {str(error)[:SAID]}") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

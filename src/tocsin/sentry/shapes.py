@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -20,21 +20,21 @@ Instant: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 Plain: TypeAlias = Mapping[str, Any]
 
 
-class Id(str):
-    """An identifier: Sentry writes some as numbers."""
-
-    __slots__ = ()
-
-
-def read_odd(kind: type, value: Any) -> Any:
-    """Read what msgspec does not know (its ``dec_hook``)."""
-    if kind is Id and isinstance(value, str | int) and not isinstance(value, bool):
-        return Id(value)
-    raise ValueError(f"{type(value).__name__} is no {kind.__name__}")
+#: An identifier. Sentry writes some as numbers; read, they are all text.
+if TYPE_CHECKING:
+    Id: TypeAlias = str
+else:
+    Id = str | int
 
 
 class Shape(msgspec.Struct, kw_only=True, rename="camel"):
     """A part of an answer."""
+
+    def __post_init__(self) -> None:
+        """Let ids be text."""
+        for name in ("id", "issue_id"):
+            if isinstance(number := getattr(self, name, None), int):
+                setattr(self, name, str(number))
 
 
 # -- who and where --------------------------------------------------------------------------------
@@ -76,6 +76,8 @@ class Organization(Shape):
     slug: str
     name: str = ""
     features: tuple[str, ...] = ()
+    #: What whoever asks may there: the token's scopes, as far as their role has them.
+    access: tuple[str, ...] = ()
     links: Links = msgspec.field(default_factory=Links)
 
 
@@ -105,7 +107,7 @@ class Assignee(Shape):
     """To whom an issue is assigned."""
 
     type: str = "user"
-    id: Id = Id("")
+    id: Id = ""
     name: str | None = None
     email: str | None = None
 
@@ -194,7 +196,7 @@ class ExternalIssue(Shape):
     """A link in the sidebar of an issue."""
 
     id: Id
-    issue_id: Id = Id("")
+    issue_id: Id = ""
     display_name: str = ""
     web_url: str = ""
     service_type: str = ""
@@ -254,7 +256,7 @@ class Release(Shape):
 class Event(Shape):
     """An event of an issue."""
 
-    id: Id = Id("")
+    id: Id = ""
     event_id: str = msgspec.field(default="", name="eventID")
     title: str | None = None
     message: str | None = None
@@ -291,7 +293,7 @@ class Owner(Shape):
     """Who owns the code of an event."""
 
     type: str = "user"
-    id: Id = Id("")
+    id: Id = ""
     name: str | None = None
     email: str | None = None
 
@@ -305,7 +307,7 @@ class Owners(Shape):
 class Commit(Shape):
     """A commit that Sentry suspects."""
 
-    id: Id = Id("")
+    id: Id = ""
     message: str | None = None
     date_created: Instant | None = None
 
