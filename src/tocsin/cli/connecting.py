@@ -86,10 +86,10 @@ class Display:
         self.rows = list(rows)
         self._draw()
 
-    def tell(self, key: str, state: str, said: str = "") -> None:
-        """Say how far one has come."""
+    def tell(self, key: str, state: str, said: str = "", *, text: str = "") -> None:
+        """Say how far one has come; with ``text``, in other words than before."""
         row = next(one for one in self.rows if one.key == key)
-        row.state, row.said = state, said
+        row.state, row.said, row.text = state, said, text or row.text
         if not self._is_live and not self._is_quiet and state in ("done", "failed"):
             sign = _SIGNS[state][0]
             typer.echo(f"{sign} {row.text}" + (f": {said}" if said else ""))
@@ -226,7 +226,7 @@ class _Run:
             rows = [Row(one.key, one.done if one.is_done else one.text) for one in self.plan.steps]
             tests = any(one.key == "test" and not one.is_done for one in self.plan.steps)
             if tests:
-                rows.append(Row("webhook", "wait for the webhook"))
+                rows.append(Row("webhook", "the webhook"))
             display.plan(rows)
             for step in self.plan.steps:
                 if step.is_done:
@@ -247,10 +247,11 @@ class _Run:
                 self.failed = str(error)
                 display.tell(step.key, "failed", str(error))
                 return False
-            display.tell(step.key, "done")
-            keeps_secret = step.key == "secret"
             here = self.connector.here(self.wish, self.caller)
             self.plan = self.connector.plan(self.wish, here, there)
+            done = next(one.done for one in self.plan.steps if one.key == step.key)
+            display.tell(step.key, "done", text=done)
+            keeps_secret = step.key == "secret"
         return True
 
     def _wait(self, display: Display, since: datetime) -> None:

@@ -1,0 +1,207 @@
+"""``tocsin sentry``: by one command, against a Sentry and a server that really run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import ALL_SCOPES, FakeSentry
+from tests.outside import Telephones, Tocsin, telephones, until
+
+CONFIGURATION = """
+users:
+  - email: ann@example.com
+    name: Ann
+    contact_methods:
+      - {{name: hook, channel: webhook, address: "{phones}/ann"}}
+escalation_policies:
+  - name: default
+    steps:
+      - {{targets: [{{user: ann@example.com}}], wait: 5m}}
+services:
+  - {{name: checkout, escalation_policy: default}}
+"""
+
+
+@pytest.fixture
+def phones() -> Iterator[Telephones]:
+    with telephones() as made:
+        yield made
+
+
+@pytest.fixture
+def tocsin(tmp_path: Path, sqlite_url: str, phones: Telephones) -> Iterator[Tocsin]:
+    made = Tocsin(tmp_path, sqlite_url)
+    made.apply(CONFIGURATION.format(phones=phones.base))
+    yield made
+    made.end()
+
+
+def arguments(sentry: FakeSentry, *more: str) -> list[str]:
+    return ["sentry", "connect", "--org", "acme", "--host", sentry.url, *more]
+
+
+def connect(tocsin: Tocsin, sentry: FakeSentry, *more: str, token: str = "") -> Any:
+    tocsin.environment["TOCSIN_SENTRY_TOKEN"] = token or sentry.token()
+    return tocsin.run(*arguments(sentry, *more))
+
+
+def test_one_command_and_the_telephone_rings(
+    tocsin: Tocsin, sentry: FakeSentry, phones: Telephones
+):
+    """Connect, and the webhook that Sentry really sends is waited for; then again: nothing."""
+    tocsin.start()
+    done = connect(tocsin, sentry, "--project", "backend")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "✓ the webhook: " in done.stdout
+    until(lambda: phones.pages("/ann"), "a page")
+    assert "example Python exception" in phones.pages("/ann")[0]["data"]["incident"]["title"]
+    again = connect(tocsin, sentry, "--project", "backend", "--json")
+    told = json.loads(again.stdout)
+    assert again.returncode == 0
+    assert all(step["done"] for step in told["steps"])
+    state = sentry.state()
+    assert (len(state["apps"]), len(state["rules"])) == (1, 1)
+    assert len(state["issues"]) == 1
+    status = json.loads(tocsin.run("sentry", "status", "--json").stdout)
+    assert status[0]["good"], status
+    assert status[0]["acts_as"] == "user"
+
+
+def test_a_webhook_that_never_comes_is_told_with_what_to_do(tocsin: Tocsin, sentry: FakeSentry):
+    sentry.do("webhooks", sending=False)
+    done = connect(tocsin, sentry, "--project", "backend", "--wait", "0")
+    assert done.returncode == 1
+    assert "no webhook came within 0 s" in done.stderr
+    assert "must answer 405" in done.stderr
+    assert "SENTRY_DISALLOWED_IPS" in done.stderr
+    assert len(sentry.state()["rules"]) == 1
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(tocsin: Tocsin, sentry: FakeSentry):
+    done = connect(tocsin, sentry, "--project", "backend", "--dry-run")
+    assert done.returncode == 0
+    assert "+ create the internal integration Tocsin in Sentry" in done.stdout
+    assert "+ create the alert rule “Page by Tocsin” in backend" in done.stdout
+    assert "6 steps would be done" in done.stdout
+    assert sentry.requests("POST", "PUT", "DELETE") == []
+    assert json.loads(tocsin.run("sentry", "status", "--json").stdout) == []
+
+
+def test_a_scope_that_is_missing_is_named_and_the_steps_by_hand_are_printed(
+    tocsin: Tocsin, sentry: FakeSentry
+):
+    token = sentry.token(*(one for one in ALL_SCOPES if not one.startswith("alerts")))
+    done = connect(tocsin, sentry, "--project", "backend", token=token)
+    assert done.returncode == 1
+    assert "the token has no scope alerts:write, to create alert rules" in done.stderr
+    assert "Nothing was done" in done.stderr
+    assert f"{sentry.url}/settings/acme/developer-settings/" in done.stderr
+    assert token not in done.stderr + done.stdout
+    assert sentry.state()["apps"] == []
+
+
+def test_the_token_is_read_from_a_file_and_is_shown_nowhere(
+    tocsin: Tocsin, sentry: FakeSentry, tmp_path: Path
+):
+    token = sentry.token()
+    path = tmp_path / "token"
+    path.write_text(f"{token}\n", "utf-8")
+    done = tocsin.run(*arguments(sentry, "--token-file", str(path), "--no-test"))
+    assert done.returncode == 0, done.stderr
+    assert "asked with the token of ann@example.com" in done.stdout
+    shown = done.stdout + done.stderr + tocsin.run("sentry", "status").stdout
+    assert token not in shown
+    tocsin.environment["TOCSIN_SENTRY_TOKEN"] = token
+    assert token not in tocsin.run("config", "show").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "TOCSIN_SENTRY_TOKEN"),
+        (("--token", "a", "--token-file", "b"), "only one of"),
+        (("--token", "with space"), "that is no token"),
+        (("--token", "t", "--host", "ftp://x"), "is no address"),
+    ],
+)
+def test_wrong_usage_is_said_and_ends_with_2(
+    tocsin: Tocsin, sentry: FakeSentry, options: tuple[str, ...], said: str
+):
+    done = tocsin.run(*arguments(sentry, *options))
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_token_that_opens_nothing_is_one_sentence(tocsin: Tocsin, sentry: FakeSentry):
+    done = connect(tocsin, sentry, token="sntryu_wrong")
+    assert done.returncode == 1
+    assert done.stderr.startswith("tocsin: the token is not valid")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_private_sentry_that_was_not_opened_is_refused_with_the_remedy(
+    tocsin: Tocsin, sentry: FakeSentry
+):
+    tocsin.environment["TOCSIN_OUTBOUND_ALLOW"] = ""
+    done = connect(tocsin, sentry)
+    assert done.returncode == 1
+    assert "TOCSIN_OUTBOUND_ALLOW" in done.stderr
+
+
+def test_without_a_project_there_is_no_rule_and_no_test(tocsin: Tocsin, sentry: FakeSentry):
+    done = connect(tocsin, sentry)
+    assert done.returncode == 0, done.stderr
+    assert sentry.state()["rules"] == []
+    assert sentry.state()["issues"] == {}
+
+
+def test_a_sentry_too_old_for_the_test_says_how_by_hand(tocsin: Tocsin, sentry: FakeSentry):
+    sentry.do("faults", status=404, path="rule-actions")
+    done = connect(tocsin, sentry, "--project", "backend")
+    assert done.returncode == 1
+    assert "press Send Test Notification" in done.stderr
+    assert len(sentry.state()["rules"]) == 1
+
+
+def test_disconnecting_takes_it_all_back(tocsin: Tocsin, sentry: FakeSentry):
+    connect(tocsin, sentry, "--project", "backend", "--no-test")
+    del tocsin.environment["TOCSIN_SENTRY_TOKEN"]
+    plan = tocsin.run("sentry", "disconnect", "--dry-run")
+    assert "delete the integration" in plan.stdout
+    assert len(sentry.state()["apps"]) == 1
+    done = tocsin.run("sentry", "disconnect")
+    assert done.returncode == 0, done.stderr
+    assert (sentry.state()["apps"], sentry.state()["rules"]) == ([], [])
+    twice = tocsin.run("sentry", "disconnect")
+    assert twice.returncode == 1
+    assert "no integration sentry that is connected" in twice.stderr
+
+
+def test_disconnecting_without_the_scope_says_how_by_hand_and_can_be_only_here(
+    tocsin: Tocsin, sentry: FakeSentry
+):
+    token = sentry.token(*(one for one in ALL_SCOPES if one != "org:admin"))
+    connect(tocsin, sentry, "--project", "backend", "--no-test", token=token)
+    done = tocsin.run("sentry", "disconnect")
+    assert done.returncode == 1
+    assert "no scope org:admin" in done.stderr
+    assert "delete the integration" in done.stderr
+    assert len(sentry.state()["apps"]) == 1
+    here = tocsin.run("sentry", "disconnect", "--only-here")
+    assert here.returncode == 0
+    assert "by hand" in here.stderr
+    assert len(sentry.state()["apps"]) == 1
+    assert json.loads(tocsin.run("sentry", "status", "--json").stdout) == []
+
+
+def test_status_ends_with_1_when_anything_is_gone(tocsin: Tocsin, sentry: FakeSentry):
+    connect(tocsin, sentry, "--no-test")
+    sentry.do("revoke", token=tocsin.environment["TOCSIN_SENTRY_TOKEN"])
+    done = tocsin.run("sentry", "status")
+    assert done.returncode == 1
+    assert "the token is not valid" in done.stdout
