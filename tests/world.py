@@ -38,6 +38,7 @@ from tocsin.core.model import (
 from tocsin.core.plans import User
 from tocsin.core.retry import Outcome, Report
 from tocsin.dialects import load_all
+from tocsin.sentry.client import Lines, Place, Sentry
 from tocsin.sentry.sender import Issue, Webhook, headers_of, webhook
 from tocsin.store import contacts, jobs, views
 from tocsin.store.audit import Change
@@ -203,6 +204,10 @@ class World:
         self._api_key = ""
         self._watches = False
         self._is_held = False
+        #: How long Sentry may take for an answer, by the real clock.
+        self.sentry_deadline = timedelta(seconds=10)
+        self._outside: httpx2.AsyncClient | None = None
+        self._sentries: Lines | None = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -251,9 +256,16 @@ class World:
             # Requests may say where they come from, as behind a proxy.
             trusted_proxies=[ipaddress.ip_network("127.0.0.1/32")],
             has_mail=self.has_mail,
+            to_sentry=self._to_sentry,
         )
         transport = httpx2.ASGITransport(app=self._web)
         self._client = httpx2.AsyncClient(transport=transport, base_url=BASE)
+
+    def _to_sentry(self, place: Place) -> Sentry:
+        if self._sentries is None:
+            self._outside = httpx2.AsyncClient(timeout=httpx2.Timeout(10.0))
+            self._sentries = Lines(self._outside)
+        return self._sentries.to(place, deadline=self.sentry_deadline)
 
     async def _fetch(self, url: str, etag: str | None, _max_bytes: int) -> Fetched:
         body = self.calendars.get(url)
@@ -267,6 +279,8 @@ class World:
 
     async def _stop(self) -> None:
         await self._client.aclose()
+        if self._outside is not None:
+            await self._outside.aclose()
         await self._web.close()
         self._worker.close()
 

@@ -147,6 +147,7 @@ async def serve(
     from tocsin.channels.base import Outside, make_channels  # noqa: PLC0415
     from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415
     from tocsin.dialects import load_all  # noqa: PLC0415
+    from tocsin.sentry.client import Lines  # noqa: PLC0415
     from tocsin.web.app import Web  # noqa: PLC0415
     from tocsin.web.metrics import Metrics  # noqa: PLC0415
     from tocsin.web.server import run_server  # noqa: PLC0415
@@ -187,6 +188,7 @@ async def serve(
                 has_mail=settings.smtp_url is not None,
                 data_dir=settings.data_dir,
                 ring=ring,
+                to_sentry=Lines(http).to,
             )
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)

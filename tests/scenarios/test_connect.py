@@ -12,6 +12,7 @@ import pytest
 
 from tests.builders import NOW
 from tests.fakes import ALL_SCOPES, FakeSentry
+from tests.outside import telephones
 from tests.world import ONE_STEP, PEOPLE
 from tocsin.channels.guard import Guard, guarded_client
 from tocsin.core.access import EVERYTHING, Caller
@@ -509,3 +510,37 @@ def test_a_connection_of_an_integration_that_is_gone_is_none(company: Company):
     configurator = Configurator(company.database, company.plans, company.vault)
     configurator.apply(file, source, NOW, dry_run=False)
     assert company.connection() is None
+
+
+# -- with components ------------------------------------------------------------------------------
+
+
+def schema_of(_public_url: str, integration_id: str) -> dict[str, Any]:
+    field = {"type": "text", "label": "Service", "name": "service"}
+    settings = {
+        "type": "alert-rule-settings",
+        "uri": f"/components/{integration_id}/rule",
+        "required_fields": [field],
+    }
+    return {"elements": [{"type": "alert-rule-action", "title": "Page", "settings": settings}]}
+
+
+def test_with_components_a_rule_chooses_the_service_and_tocsin_is_asked(company: Company):
+    with telephones() as phones:
+        company.connector = Connector(
+            company.database, company.plans, company.vault, phones.base, company.ask, schema_of
+        )
+        wish = company.wish()
+        phones.answers.append((400, {}, b'{"message":"there is no service checkout"}'))
+        with pytest.raises(SentryError, match="there is no service checkout"):
+            company.connect(wish)
+        company.connect(wish)
+        state = company.sentry.state()
+        (integration,) = company.plans.refresh().integrations
+        assert state["apps"][0]["schema"] == schema_of("", integration)
+        assert len(state["rules"]) == 1
+        assert state["rules"][0]["actions"][0]["settings"] == [
+            {"name": "service", "value": "checkout"}
+        ]
+        assert phones.rings[-1].path == f"/components/{integration}/rule"
+        assert company.plan(wish).left == ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
@@ -25,6 +25,7 @@ from tocsin.channels.guard import IpNetwork
 from tocsin.core.access import EVERYTHING
 from tocsin.core.dialect import Dialect
 from tocsin.core.plans import Integration
+from tocsin.sentry.client import Place, Sentry, Unreachable
 from tocsin.store import inbox, jobs
 from tocsin.store.db import Database
 from tocsin.store.deliveries import delivery
@@ -51,6 +52,8 @@ from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
 from tocsin.work.rota import Rota
 from tocsin.work.things import collections
+
+T = TypeVar("T")
 
 #: How often the configuration in memory is compared with the database's.
 _REFRESH_SECONDS = 0.5
@@ -80,6 +83,11 @@ def _holds_nul(scope: Any) -> bool:
     """Whether the address does; servers differ in whether they have decoded its path."""
     path, query = scope["path"], scope["query_string"]
     return "\0" in path or "%00" in path or b"%00" in query or b"\0" in query
+
+
+def no_sentry(place: Place) -> Sentry:
+    """Be the way to Sentry of a process that has none."""
+    raise Unreachable(f"this process asks nothing of {place.host}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +120,14 @@ class Web:
         has_mail: bool = False,
         data_dir: Path = Path(),
         ring: Callable[[], None] = lambda: None,
+        to_sentry: Callable[[Place], Sentry] = no_sentry,
     ) -> None:
         """Connect the parts; needs a running event loop.
 
         ``ring`` lets workers of other processes know that something came in.
         """
         self._ring = ring
+        self._to_sentry = to_sentry
         self._trusted_proxies = trusted_proxies
         self._has_mail = has_mail
         self._data_dir = data_dir
@@ -307,6 +317,7 @@ class Web:
             trusted_proxies=self._trusted_proxies,
             has_mail=self._has_mail,
             data_dir=self._data_dir,
+            ask_sentry=self._ask_sentry,
         )
         return State(
             {
@@ -318,6 +329,14 @@ class Web:
                 "feeds": Feeds(self._database, self._plans, self._public_url, self._clock),
             }
         )
+
+    def _ask_sentry(self, place: Place, work: Callable[[Sentry], Awaitable[T]]) -> T:
+        """Let the loop ask Sentry, and wait for it here; never on the loop itself."""
+
+        async def go() -> T:
+            return await work(self._to_sentry(place))
+
+        return asyncio.run_coroutine_threadsafe(go(), self._loop).result()
 
     def ticked_at(self) -> datetime | None:
         """Return when the worker of this process last looked for work; None if there is none."""

@@ -21,6 +21,7 @@ from tocsin.store.people import ApiKey
 from tocsin.store.vault import Vault
 from tocsin.web.auth import actor_of
 from tocsin.work.collection import Collection
+from tocsin.work.connect import Ask
 from tocsin.work.foresee import Hindsight
 from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
@@ -51,6 +52,8 @@ class Back:
     #: Whether there is a mail server.
     has_mail: bool
     data_dir: Path
+    #: Asks Sentry, for a handler in its thread.
+    ask_sentry: Ask
 
     def changed(self) -> None:
         """See a change of configuration here at once, and let the worker look at what it means."""

@@ -38,9 +38,9 @@ from tocsin.work.configure import intake_urls
 from tocsin.work.connectplan import (
     APP_SCOPES,
     NEEDED,
-    Components,
     Here,
     Plan,
+    SchemaOf,
     Step,
     There,
     Wish,
@@ -48,6 +48,7 @@ from tocsin.work.connectplan import (
     found_app,
     installation_of,
     missing_scopes,
+    no_components,
     plan_of,
     rule_form,
     rule_that_tells,
@@ -85,7 +86,7 @@ class Connector:
         vault: Vault,
         public_url: str,
         ask: Ask,
-        components: Components | None = None,
+        schema_of: SchemaOf = no_components,
     ) -> None:
         """Take what it needs; ``ask`` is how Sentry is asked from here."""
         self._database = database
@@ -93,7 +94,7 @@ class Connector:
         self._vault = vault
         self._public_url = public_url
         self._ask = ask
-        self._components = components or Components()
+        self._schema_of = schema_of
 
     # -- what there is
 
@@ -124,6 +125,7 @@ class Connector:
             connection=known,
             public_url=self._public_url,
             has_heard=has_heard,
+            schema=self._schema_of(self._public_url, found.id) if found else {},
         )
 
     def look(self, wish: Wish, here: Here) -> There:
@@ -163,7 +165,7 @@ class Connector:
 
     def plan(self, wish: Wish, here: Here, there: There) -> Plan:
         """Return what is to be done. Raises Invalid."""
-        return plan_of(wish, here, there, self._components)
+        return plan_of(wish, here, there)
 
     # -- what is done
 
@@ -230,7 +232,7 @@ class Connector:
 
     def _make_app(self, wish: Wish, here: Here, there: There) -> There:
         known = found_app(here, there)
-        form = app_form(wish, here, there, self._components, known)
+        form = app_form(wish, here, there, known)
 
         async def work(sentry: Sentry) -> There:
             if known is None:
@@ -289,7 +291,7 @@ class Connector:
         installation = installation_of(app, there)
         rule = rule_that_tells(there.rules.get(slug, ()), app, installation)
         if rule is None:
-            form = rule_form(here, app, installation, self._components)
+            form = rule_form(here, app, installation)
             rule = self._ask(_place(wish), lambda one: one.create_rule(slug, form))
             there = replace(there, rules={**there.rules, slug: (*there.rules[slug], rule)})
         made = RuleMade(project=slug, rule_id=rule.id)
@@ -311,7 +313,7 @@ class Connector:
     def _test(self, wish: Wish, here: Here, there: There) -> There:
         slug = wanted_projects(wish, here, there)[0]
         app = _there(found_app(here, there))
-        form = rule_form(here, app, installation_of(app, there), self._components)
+        form = rule_form(here, app, installation_of(app, there))
         try:
             self._ask(_place(wish), lambda one: one.test_actions(slug, form))
         except (NotThere, NotPermitted, Refused) as error:

@@ -72,18 +72,14 @@ _CONDITIONS = tuple(
 _NAME = 57
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Components:
-    """The UI components that the integration brings along, if it brings any."""
+#: The schema of the UI components that an integration brings along, by the address of Tocsin and
+#: the id of the integration here.
+SchemaOf = Callable[[str, str], Mapping[str, Any]]
 
-    schema: Mapping[str, Any] = field(default_factory=dict)
-    #: What a rule that we make has chosen in them, for a service.
-    settings: Callable[[str], Sequence[Plain]] = lambda _service: ()
 
-    @property
-    def has_action(self) -> bool:
-        """Whether alert rules choose settings: then the plain action is not offered."""
-        return any(one["type"] == "alert-rule-action" for one in self.schema.get("elements", ()))
+def no_components(_public_url: str, _integration_id: str) -> Mapping[str, Any]:
+    """Bring no components along."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +116,13 @@ class Here:
     public_url: str
     #: Whether a webhook came since it was connected.
     has_heard: bool
+    #: The UI components of the integration in Sentry.
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_action(self) -> bool:
+        """Whether alert rules choose settings: then the plain action is not offered."""
+        return any(one["type"] == "alert-rule-action" for one in self.schema.get("elements", ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +187,7 @@ class Plan:
         return None if self.missing else next(iter(self.left), None)
 
 
-def plan_of(wish: Wish, here: Here, there: There, components: Components) -> Plan:
+def plan_of(wish: Wish, here: Here, there: There) -> Plan:
     """Return what is to be done. Raises Invalid for what cannot be."""
     missing = tuple(missing_scopes(NEEDED, there.scopes))
     if there.user is None and there.scopes is not None and not missing:
@@ -193,7 +196,7 @@ def plan_of(wish: Wish, here: Here, there: There, components: Components) -> Pla
         manual = tuple(manual_steps(wish, here))
         return Plan(steps=(), missing=missing, manual=manual, warnings=_warnings(wish, here))
     steps = [_integration_step(wish, here), _token_step(wish, here, there)]
-    steps += _app_steps(wish, here, there, components)
+    steps += _app_steps(wish, here, there)
     steps += [_rule_step(slug, here, there) for slug in wanted_projects(wish, here, there)]
     if wish.tests:
         steps += _test_step(wish, here, there)
@@ -231,12 +234,17 @@ def _implying(scope: str) -> frozenset[str]:
 # -- the steps ------------------------------------------------------------------------------------
 
 
+def _called(wish: Wish, here: Here) -> str:
+    """Return the name of the integration here."""
+    return here.integration.name if here.integration else wish.integration
+
+
 def _integration_step(wish: Wish, here: Here) -> Step:
     return Step(
         key="integration",
         sign="+",
         text=f"add the integration {wish.integration} for {here.service}",
-        done=f"the integration {wish.integration} is there, for {here.service}",
+        done=f"the integration {_called(wish, here)} is there, for {here.service}",
         is_done=here.integration is not None,
     )
 
@@ -279,29 +287,27 @@ def installation_of(app: App, there: There) -> str | None:
     return next((one.uuid for one in there.installations if one.app.slug == app.slug), None)
 
 
-def app_form(
-    wish: Wish, here: Here, there: There, components: Components, known: App | None
-) -> AppForm:
+def app_form(wish: Wish, here: Here, there: There, known: App | None) -> AppForm:
     """Return what the integration shall be; what somebody gave it besides is left to it."""
     return AppForm(
-        name=known.name if known else _free_name(wish, there),
+        name=known.name if known else _free_name(_called(wish, here), there),
         organization=wish.organization,
         webhook_url=here.webhook_url,
         scopes=tuple(sorted({*APP_SCOPES, *(known.scopes if known else ())})),
         events=tuple(sorted({*EVENTS, *(known.events if known else ())})),
-        schema=components.schema or (known.schema if known else None) or {},
+        schema=here.schema or (known.schema if known else None) or {},
         overview=f"Pages whoever is on call. Made by Tocsin at {here.public_url}.",
     )
 
 
-def _free_name(wish: Wish, there: There) -> str:
+def _free_name(called: str, there: There) -> str:
     taken = {app.name for app in there.apps}
-    return APP_NAME if APP_NAME not in taken else f"{APP_NAME} {wish.integration}"[:_NAME]
+    return APP_NAME if APP_NAME not in taken else f"{APP_NAME} {called}"[:_NAME]
 
 
-def _app_steps(wish: Wish, here: Here, there: There, components: Components) -> Iterator[Step]:
+def _app_steps(wish: Wish, here: Here, there: There) -> Iterator[Step]:
     app = found_app(here, there)
-    form = app_form(wish, here, there, components, app)
+    form = app_form(wish, here, there, app)
     name = form.name
     differs = list(_differences(app, form)) if app else []
     what = f" ({', '.join(differs)})" if differs else ""
@@ -367,15 +373,15 @@ def wanted_projects(wish: Wish, here: Here, there: There) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*wish.projects, *(one for one in connected if one in slugs)]))
 
 
-def rule_form(here: Here, app: App, installation: str | None, components: Components) -> RuleForm:
+def rule_form(here: Here, app: App, installation: str | None) -> RuleForm:
     """Return what an alert rule shall be."""
     action: Plain
-    if components.has_action:
+    if here.has_action:
         action = {
             "id": APP_ACTION,
             "sentryAppInstallationUuid": installation or "",
             "hasSchemaFormConfig": True,
-            "settings": list(components.settings(here.service)),
+            "settings": [{"name": "service", "value": here.service}],
         }
     else:
         action = {"id": SERVICE_ACTION, "service": app.slug}
@@ -435,7 +441,7 @@ def _test_step(wish: Wish, here: Here, there: There) -> Iterator[Step]:
 
 
 def _warnings(wish: Wish, here: Here) -> tuple[str, ...]:
-    found = [address_warning(here.public_url, own=is_own(wish.host))]
+    found = [address_warning(here.public_url)]
     if wish.own_token is None:
         found.append(
             "what Tocsin does in Sentry will be done in the name of whoever's token this is; with a"
@@ -444,7 +450,7 @@ def _warnings(wish: Wish, here: Here) -> tuple[str, ...]:
     return tuple(one for one in found if one)
 
 
-def address_warning(public_url: str, *, own: bool = True) -> str:
+def address_warning(public_url: str) -> str:
     """Return what keeps Sentry from the address it is told; empty where nothing does."""
     parts = urlsplit(public_url)
     host = parts.hostname or ""
@@ -460,10 +466,9 @@ def address_warning(public_url: str, *, own: bool = True) -> str:
             " by which Sentry reaches it, and start again."
         )
     if is_private:
-        theirs = "sentry.io does not reach it, and " if not own else ""
         return (
-            f"{host} is a private address: {theirs or 'sentry.io does not reach it, and '}a Sentry"
-            " of your own (25.9 and newer) refuses it until its SENTRY_DISALLOWED_IPS allows it."
+            f"{host} is a private address: sentry.io does not reach it, and a Sentry of your own"
+            " (25.9 and newer) refuses it until its SENTRY_DISALLOWED_IPS allows it."
         )
     if parts.scheme != "https":
         return (
@@ -507,7 +512,7 @@ def manual_steps(wish: Wish, here: Here) -> Iterator[str]:
     )
     yield (
         "Save, and paste the Client Secret from the same page into Tocsin: Integrations,"
-        f" {wish.integration}."
+        f" {_called(wish, here)}."
     )
     for slug in wish.projects:
         yield (

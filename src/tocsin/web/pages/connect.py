@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -21,6 +20,7 @@ from tocsin.web.pages.sample import commands, hand_in, sample, says
 from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.work.collection import Shown
 from tocsin.work.configure import Configurator, intake_urls
+from tocsin.work.connectplan import address_warning
 
 #: So many deliveries are shown beside the steps.
 LATEST = 10
@@ -134,34 +134,6 @@ def new_integration_url(typed: str, sentry_url: str | None) -> str:
     if host != "sentry.io" and not host.endswith(".sentry.io"):
         base = f"{(sentry_url or '').rstrip('/')}/settings/{slug}"
     return f"{base}/developer-settings/new-internal/"
-
-
-def address_warning(public_url: str) -> str:
-    """Return what keeps Sentry from the address this page tells; empty where nothing does."""
-    parts = urlsplit(public_url)
-    host = parts.hostname or ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        is_local, is_private = host == "localhost" or host.endswith(".localhost"), False
-    else:
-        is_local, is_private = address.is_loopback or address.is_unspecified, address.is_private
-    if is_local:
-        return (
-            f"Nobody but this machine reaches {public_url}: set TOCSIN_PUBLIC_URL to the address"
-            " by which Sentry reaches it, and start again."
-        )
-    if is_private:
-        return (
-            f"{host} is a private address: sentry.io does not reach it, and a Sentry of your own"
-            " (25.9 and newer) refuses it until its SENTRY_DISALLOWED_IPS allows it."
-        )
-    if parts.scheme != "https":
-        return (
-            "This address is not https: what Sentry sends can be read on its way. Put TLS in front,"
-            " and set TOCSIN_PUBLIC_URL to the https address."
-        )
-    return ""
 
 
 # -- the secret -----------------------------------------------------------------------------------
