@@ -175,12 +175,8 @@ async def serve(
         ring = away.enter_context(_bell(store, parts, worker.wake))
         if parts.web:
             web = Web(
-                store.database,
-                store.plans,
-                store.vault,
-                dialects,
-                _hints(worker) if parts.worker else None,
-                metrics,
+                store.database, store.plans, store.vault, dialects,
+                _hints(worker) if parts.worker else None, metrics,
                 max_body=settings.max_body,
                 clock=clock,
                 public_url=settings.public_url,
@@ -189,7 +185,7 @@ async def serve(
                 data_dir=settings.data_dir,
                 ring=ring,
                 to_sentry=Lines(http).to,
-            )
+            )  # fmt: skip
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)
             await web.close()
