@@ -108,10 +108,28 @@ def test_connected_twice_nothing_is_made_twice(
 ):
     go(manager, path, plan(manager, path, sentry))
     first = sentry.state()
-    sealed = plan(manager, path, sentry, token="")
+    manager.post(path, {"do": "plan", "org": "acme", "host": sentry.url})
+    found = re.search(r'name="sealed" value="([^"]*)"', manager.text)
+    sealed = html.unescape(found[1]) if found else ""
     assert set(steps_on(manager).values()) <= {"yes", "no"}
     go(manager, path, sealed)
     assert (len(sentry.state()["apps"]), sentry.state()["rules"]) == (1, first["rules"])
+
+
+def test_a_kept_token_is_told_to_no_other_address(
+    world: World, manager: Browser, path: str, sentry: FakeSentry
+):
+    """An empty field stands for the token that is kept, but only where it is kept for."""
+    go(manager, path, plan(manager, path, sentry))
+    before = len(sentry.requests())
+    fields = {"do": "plan", "org": "acme", "host": sentry.url.replace("127.0.0.1", "localhost")}
+    manager.post(path, fields)
+    assert "The token is missing" in manager.words
+    manager.post(path, {"do": "plan", "org": "globex", "host": sentry.url})
+    assert "The token is missing" in manager.words
+    assert len(sentry.requests()) == before
+    manager.post(path, {"do": "plan", "org": "acme", "host": sentry.url})
+    assert manager.response.status_code == 200
 
 
 def test_a_script_gets_the_part_that_changes_and_is_led_on_at_the_end(

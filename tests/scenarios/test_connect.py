@@ -275,6 +275,12 @@ def test_a_token_of_the_integration_takes_the_place_of_the_persons(company: Comp
     assert known is not None
     assert (known.token, known.actor_type, known.actor_id) == (own, "application", app["uuid"])
     assert "org:write" not in known.scopes
+    # Somebody who adds a project later does not put their own in its place.
+    company.connect(company.wish(projects=("search",)))
+    known = company.connection()
+    assert known is not None
+    assert (known.token, known.actor_type) == (own, "application")
+    assert sorted(rule.project for rule in known.rules) == ["backend", "search"]
 
 
 def test_a_token_of_the_integration_that_opens_nothing_takes_no_place(company: Company):

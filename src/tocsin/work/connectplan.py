@@ -251,12 +251,21 @@ def _integration_step(wish: Wish, here: Here) -> Step:
 
 def _token_step(wish: Wish, here: Here, there: There) -> Step:
     known = here.connection
+    is_there = known is not None and (known.host, known.organization) == (
+        wish.host,
+        wish.organization,
+    )
     is_same = (
         known is not None
-        and (known.host, known.organization) == (wish.host, wish.organization)
-        and known.token == (wish.own_token or wish.token)
+        and is_there
+        and (
+            known.token == (wish.own_token or wish.token)
+            # A person who adds a project does not take the integration's own token away.
+            or (wish.own_token is None and _acts_itself(here))
+        )
     )
-    who = "the integration" if wish.own_token else _name(there.user)
+    is_its = wish.own_token is not None or (is_there and _acts_itself(here))
+    who = "the integration" if is_its else _name(there.user)
     return Step(
         key="token",
         sign="~" if known is not None else "+",
@@ -264,6 +273,11 @@ def _token_step(wish: Wish, here: Here, there: There) -> Step:
         done=f"{wish.organization} at {wish.host} is asked with the token of {who}",
         is_done=is_same,
     )
+
+
+def _acts_itself(here: Here) -> bool:
+    """Whether what is done in Sentry is done in the integration's own name."""
+    return here.connection is not None and here.connection.actor_type == "application"
 
 
 def _name(user: Account | None) -> str:
@@ -442,7 +456,7 @@ def _test_step(wish: Wish, here: Here, there: There) -> Iterator[Step]:
 
 def _warnings(wish: Wish, here: Here) -> tuple[str, ...]:
     found = [address_warning(here.public_url)]
-    if wish.own_token is None:
+    if wish.own_token is None and not _acts_itself(here):
         found.append(
             "what Tocsin does in Sentry will be done in the name of whoever's token this is; with a"
             " token of the integration (in Sentry: its page, Tokens) it is done in its own name"

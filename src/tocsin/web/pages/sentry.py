@@ -98,25 +98,29 @@ def _connections(visit: Visit) -> Connections:
 
 
 def _typed(visit: Visit) -> dict[str, str]:
-    return {name: visit.form.text(name) for name in ("org", "host", "projects")}
+    typed = {name: visit.form.text(name) for name in ("org", "host", "projects")}
+    return typed if any(typed.values()) else {}
 
 
 def _wish(visit: Visit, one: Opened) -> Wish:
     """Return what was asked for. Raises Invalid."""
     form = visit.form
     known = _connections(visit).connection_of(one.integration.id, visit.caller)
-    token = form.text("token") or (known.token if known else "")
     organization = form.text("org") or (known.organization if known else "")
     if not organization:
         raise Invalid("the slug of the organisation is missing: type it in")
-    if not token:
-        raise Invalid("the token is missing: paste it")
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise Invalid("that is no token: copy it again, and nothing around it")
     try:
         host = host_of(form.text("host") or (known.host if known else "https://sentry.io"))
     except ValueError as error:
         raise Invalid(str(error)) from None
+    token = form.text("token")
+    if not token and known and (known.host, known.organization) == (host, organization):
+        # Only there: another address would be told what opens this one.
+        token = known.token
+    if not token:
+        raise Invalid("the token is missing: paste it")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise Invalid("that is no token: copy it again, and nothing around it")
     own = form.maybe("own_token")
     projects = tuple(word for word in form.text("projects").replace(",", " ").split() if word)
     return Wish(
