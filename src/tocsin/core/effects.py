@@ -194,6 +194,8 @@ class Note(Said):
     """Something to read, without any change of state."""
 
     kind: TimelineKind = TimelineKind.NOTE
+    #: Whether these are a person's own words.
+    is_written: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -300,6 +300,8 @@ class Actor:
     user_id: str | None = None
     #: Where from, for the audit log.
     address: str = field(default="", compare=False)
+    #: Whether a source says that they did it: they are somebody there, not here.
+    is_source: bool = field(default=False, compare=False)
 
 
 #: Tocsin itself, as the actor of what happens by the clock.

@@ -11,6 +11,7 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 
 from tocsin.core.model import Priority, Role, Severity, Urgency, Verb
+from tocsin.core.sentry import Switches
 
 
 class AwayKind(StrEnum):
@@ -65,6 +66,17 @@ class Integration:
     #: Made for the events of API keys; the configuration file knows nothing of it.
     is_made_by_us: bool = False
     is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentryLink:
+    """An integration's connection with Sentry, as far as decisions need it: not what opens it."""
+
+    id: str
+    integration_id: str
+    #: Who we are there, as webhooks name it: ``application`` or ``user``, and an id.
+    selves: frozenset[tuple[str, str]]
+    switches: Switches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,3 +340,5 @@ class Plans:
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     #: Those that are not over.
     maintenance_windows: tuple[MaintenanceWindow, ...] = ()
+    #: Connections with Sentry, by the integration.
+    sentry: Mapping[str, SentryLink] = field(default_factory=dict)

@@ -80,7 +80,7 @@ def _has_regressed(case: Case) -> bool:
 
 
 def _actor(signal: Signal) -> Actor:
-    return Actor(name=signal.actor or signal.source or "source")
+    return Actor(name=signal.actor or signal.source or "source", is_source=True)
 
 
 def window_key(window: MaintenanceWindow) -> str:

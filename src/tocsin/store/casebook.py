@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, select
 
 from tocsin.core import effects as fx
 from tocsin.core.incident import HELP_STEP, evolve
+from tocsin.core.mirror import asks, begins, looked_into
 from tocsin.core.model import (
     Alert,
     Escalation,
@@ -282,6 +283,19 @@ class Casebook:
         follow = _FOLLOW.get(type(effect))
         if follow:
             follow(self, changed, effect)
+        if self._plans.sentry:
+            self._ask_sentry(incident, changed, effect)
+
+    def _ask_sentry(self, before: Incident, incident: Incident, effect: fx.Effect) -> None:
+        """Let what this asks for be done in Sentry, once it is saved."""
+        if begins(effect, before):
+            is_theirs = incident.integration_id in self._plans.sentry
+            asked = looked_into(incident) if is_theirs else ()
+        elif isinstance(effect, fx.Said):
+            asked = asks(effect, incident, self._plans.users.get(effect.by.user_id or ""))
+        else:
+            return
+        self._ledger.asked += [(incident.id, ask) for ask in asked]
 
     def _say(self, incident: Incident, effect: fx.Said) -> None:
         kind = getattr(effect, "kind", None) or _ENTRY[type(effect)]
@@ -427,7 +441,7 @@ class Casebook:
 
     def save(self) -> None:
         """Write everything that changed. Once per casebook."""
-        self._ledger.save(self._connection, self._now)
+        self._ledger.save(self._connection, self._now, self._plans.sentry)
 
 
 _FOLLOW: dict[type, Callable[..., None]] = {

@@ -40,6 +40,10 @@ class Kind(StrEnum):
     CALENDAR = "calendar"
     #: The subject is a one-time link that is to be mailed.
     MAIL = "mail"
+    #: To a connection with Sentry: do what is to be done there, task by task.
+    SENTRY = "sentry"
+    #: To a connection with Sentry: ask what its webhooks did not tell.
+    RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, update
 
 from tocsin.core.incident import HELP_STEP
+from tocsin.core.mirror import Ask
 from tocsin.core.model import (
     Alert,
     Incident,
@@ -20,7 +21,8 @@ from tocsin.core.model import (
     NotificationState,
 )
 from tocsin.core.notify import TELLING_CHANNELS
-from tocsin.store import jobs
+from tocsin.core.plans import SentryLink
+from tocsin.store import jobs, sentrytasks
 from tocsin.store.db import insert_many, new_id, update_many
 from tocsin.store.incidents import alert_row, incident_row
 from tocsin.store.jobs import Kind
@@ -76,6 +78,8 @@ class Ledger:
     #: (incident, alert) to the alert's count before it was part of it, for links that were loaded.
     seen_before: dict[tuple[str, str], int] = field(default_factory=dict)
     told: dict[tuple[str, MessageType], None] = field(default_factory=dict)
+    #: Incident and what is to be done in Sentry about it, in order.
+    asked: list[tuple[str, Ask]] = field(default_factory=list)
 
     def notify(
         self, incident: Incident, *, type_: MessageType, now: datetime, **values: Any
@@ -95,8 +99,8 @@ class Ledger:
         })  # fmt: skip
         self.due[Kind.NOTIFY, id_] = values["due_at"]
 
-    def save(self, connection: Connection, now: datetime) -> None:
-        """Write everything that changed. Once per ledger."""
+    def save(self, connection: Connection, now: datetime, sentry: Mapping[str, SentryLink]) -> None:
+        """Write everything that changed. Once per ledger; ``sentry`` has who is connected."""
         fresh, known = self._split(self.alerts, self.new_alerts, self.changed_alerts)
         insert_many(connection, alerts, [alert_row(alert) for alert in fresh])
         update_many(connection, alerts, "id", [alert_row(alert) for alert in known])
@@ -112,6 +116,9 @@ class Ledger:
         gone = [job for job, at in self.due.items() if at is None]
         jobs.take_back(connection, gone)
         jobs.put(connection, [(*job, at) for job, at in self.due.items() if at is not None])
+        if self.asked:
+            asked = [(self.incidents[id_], ask) for id_, ask in self.asked]
+            sentrytasks.put(connection, asked, sentry, now)
 
     def _split(
         self, all_: Mapping[Any, Any], new: set[Any], changed: set[Any]

@@ -37,7 +37,7 @@ from tocsin.core.plans import (
     Team,
     User,
 )
-from tocsin.store import audit, jobs
+from tocsin.store import audit, jobs, sentry
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.store.schedules import load_schedules, restriction_of
@@ -134,6 +134,7 @@ def load(connection: Connection, vault: Vault) -> Plans:
         teams=_teams(connection),
         schedules=load_schedules(connection, people),
         maintenance_windows=tuple(window_of(row) for row in _live(connection, maintenance_windows)),
+        sentry=sentry.links(connection),
         policies={row["id"]: policy_of(row) for row in _live(connection, escalation_policies)},
         services={row["id"]: _service(row) for row in _all(connection, services)},
         integrations={

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
+from tocsin.core.plans import SentryLink
 from tocsin.core.sentry import Acknowledging, Switches
 from tocsin.store.db import new_id
 from tocsin.store.tables import integrations, sentry_connections
@@ -91,6 +92,26 @@ def _switches(document: dict[str, Any]) -> Switches:
 def connections(connection: Connection, vault: Vault) -> list[SentryConnection]:
     """Return every connection in use, the oldest first."""
     return [_read(row, vault) for row in connection.execute(_select()).mappings()]
+
+
+def links(connection: Connection) -> dict[str, SentryLink]:
+    """Return what decisions need of every connection in use, by its integration."""
+    return {
+        row["integration_id"]: SentryLink(
+            id=row["id"],
+            integration_id=row["integration_id"],
+            selves=frozenset(
+                (kind, id_)
+                for kind, id_ in (
+                    ("application", row["app_id"]),
+                    (row["actor_type"], row["actor_id"]),
+                )
+                if kind and id_
+            ),
+            switches=_switches(row["switches"]),
+        )
+        for row in connection.execute(_select()).mappings()
+    }
 
 
 def find(connection: Connection, vault: Vault, id_: str) -> SentryConnection | None:

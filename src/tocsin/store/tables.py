@@ -567,6 +567,14 @@ deliveries = Table(
         sqlite_where=text("status IN ('rejected', 'unrecognised', 'failed')"),
         postgresql_where=text("status IN ('rejected', 'unrecognised', 'failed')"),
     ),
+    #: What no webhook told and Sentry was asked for.
+    Index(
+        "ix_deliveries_found",
+        "integration_id",
+        "id",
+        sqlite_where=text("url_style = 'reconcile'"),
+        postgresql_where=text("url_style = 'reconcile'"),
+    ),
     Index(
         "ix_deliveries_incident_id_id",
         "incident_id",
@@ -796,6 +804,56 @@ reply_codes = Table(
     Column("service_id", String(40)),
     Column("used_at", Instant, nullable=False),
     PrimaryKeyConstraint("contact_method_id", "code"),
+)
+
+#: What is to be done in Sentry for what happened here, and how that went.
+sentry_tasks = Table(
+    "sentry_tasks",
+    metadata,
+    _id(),
+    Column("connection_id", String(40), nullable=False),
+    Column("service_id", String(40), nullable=False),
+    Column("incident_id", String(40), nullable=False),
+    Column("issue_id", String(20), nullable=False),
+    #: As ``core.mirror.Act``.
+    Column("act", String(20), nullable=False),
+    #: Texts by name.
+    Column("payload", Document, nullable=False),
+    #: By which the same is asked for once.
+    Column("key", String(200), nullable=False, unique=True),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", Instant, nullable=False),
+    #: While somebody does it: until when it is nobody else's.
+    Column("leased_until", Instant),
+    Column("error", String(500)),
+    Column("created_at", Instant, nullable=False),
+    #: When it was first begun: from then on Sentry may tell of it.
+    Column("begun_at", Instant),
+    Column("done_at", Instant),
+    Index(
+        "ix_sentry_tasks_pending",
+        "connection_id",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index("ix_sentry_tasks_connection_id_issue_id", "connection_id", "issue_id"),
+    Index("ix_sentry_tasks_incident_id", "incident_id"),
+    Index("ix_sentry_tasks_done_at", "done_at"),
+)
+
+#: What Sentry knows of an incident's latest event, as it was read once.
+incident_contexts = Table(
+    "incident_contexts",
+    metadata,
+    Column("incident_id", String(40), primary_key=True),
+    Column("service_id", String(40), nullable=False),
+    #: As ``core.context.Context``; none where it could not be had.
+    Column("context", Document),
+    #: Why it could not be had.
+    Column("error", String(500)),
+    Column("fetched_at", Instant, nullable=False),
 )
 
 #: What must happen at a time. The key says what it is about, so putting one twice is one job.

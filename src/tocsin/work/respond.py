@@ -325,7 +325,9 @@ def snooze(by: Actor, until: datetime) -> Decide:
 
 def note(by: Actor, text: str) -> Decide:
     """Write something on its timeline."""
-    return lambda _incident, _plans, _now: (fx.Note(text=clean(text, NOTE_LENGTH), by=by),)
+    return lambda _incident, _plans, _now: (
+        fx.Note(text=clean(text, NOTE_LENGTH), by=by, is_written=True),
+    )
 
 
 def prioritise(by: Actor, priority: Priority | None) -> Decide:
