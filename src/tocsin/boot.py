@@ -170,6 +170,7 @@ async def serve(
             clock=clock,
             observe=metrics.attempted,
             fetch=outside.fetch,
+            to_sentry=Lines(http).to,
         )  # fmt: skip
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         ring = away.enter_context(_bell(store, parts, worker.wake))
@@ -230,8 +231,9 @@ def _bell(store: Store, parts: Parts, wake: Callable[[], None]) -> Iterator[Call
 
 def _arm(store: Store, at: datetime) -> None:
     """Let the recurring work be due, in a database where it is not, and know the plans."""
-    from tocsin.work import sweep, watch  # noqa: PLC0415
+    from tocsin.work import reconcile, sweep, watch  # noqa: PLC0415
 
+    store.database.run(lambda connection: reconcile.arm(connection, at, at_once=True))
     store.database.run(lambda connection: sweep.arm(connection, at))
     store.database.run(lambda connection: watch.arm(connection, at))
     store.plans.refresh()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -21,7 +22,12 @@ from tocsin.calendars.reading import MAX_BYTES, Event, Unreadable
 from tocsin.channels.base import REGISTRY, Channel, ChannelKind, Message
 from tocsin.channels.fetch import Fetched, Unfetched
 from tocsin.core.dialect import Dialect
+from tocsin.core.mirror import Done
+from tocsin.core.reconcile import Known
 from tocsin.core.retry import Outcome, Report
+from tocsin.sentry.acting import perform
+from tocsin.sentry.client import Place, Sentry, Unreachable
+from tocsin.sentry.looking import Seen, look
 from tocsin.store import inbox, jobs
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
@@ -32,6 +38,8 @@ from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
 from tocsin.work.escalate import ASK, Clockwork
 from tocsin.work.intake import Inbox
 from tocsin.work.letters import Posting, Postman
+from tocsin.work.mirror import BEGIN_WITHIN, Batch, Mirror
+from tocsin.work.reconcile import Question, Reconciler
 from tocsin.work.sweep import Sweeper
 from tocsin.work.watch import KINDS, Watchman
 
@@ -66,6 +74,9 @@ Fetch = Callable[[str, str | None, int], Awaitable[Fetched]]
 #: Works a calendar out as of a time. Raises Unreadable.
 Expand = Callable[[bytes, datetime], Awaitable[list[Event]]]
 
+#: Gives a client for an organisation. Raises SentryError.
+ToSentry = Callable[[Place], Sentry]
+
 #: Calendars worked out at once: each may take all the time and memory of its box.
 _READINGS = 1
 
@@ -89,6 +100,7 @@ class Worker:
         channels: Mapping[str, Channel],
         fetch: Fetch,
         expand: Expand,
+        outings: Sequence[Outing],
         clock: Callable[[], datetime],
         observe: Callable[[Sent], None],
     ) -> None:
@@ -111,6 +123,8 @@ class Worker:
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="worker")
         self._awake = asyncio.Event()
         self._due = {name: asyncio.Event() for name in (_INBOX, *Kind)}
+        self._outings = {outing.kind: outing for outing in outings}
+        self._out: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._made: list[Sent] = []
         self._made_some = asyncio.Event()
@@ -146,6 +160,7 @@ class Worker:
             self._pump(Kind.NOTIFY, self._begin_sendings),
             self._pump(Kind.CALENDAR, self._read_calendars),
             self._pump(Kind.MAIL, self._post_letters),
+            *(self._pump(kind, partial(self._set_out, kind)) for kind in self._outings),
             self._record_forever(),
             self._pulse(),
         ]
@@ -158,8 +173,8 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=DEADLINE.total_seconds())
+        if under_way := self._sending | self._out:
+            await asyncio.wait(under_way, timeout=DEADLINE.total_seconds())
         await self._record()
         self.close()
         for task in tasks:
@@ -337,6 +352,25 @@ class Worker:
         log.info("calendar", events=None if events is None else len(events), error=error)
         return Result(errand=errand, events=events, etag=etag, error=error)
 
+    async def _set_out(self, kind: Kind) -> int:
+        """Begin what is due; each goes its own way, so that none waits for another."""
+        outing = self._outings[kind]
+        begun = await self._thread(outing.begin, self._clock())
+        for one in begun:
+            task = asyncio.create_task(self._go(outing, one))
+            self._out.add(task)
+            task.add_done_callback(self._out.discard)
+        return len(begun)
+
+    async def _go(self, outing: Outing, one: Any) -> None:
+        try:
+            done = await outing.go(one)
+            await self._thread(outing.finish, one, done, self._clock())
+        except Exception as error:  # noqa: BLE001 - its lease ends, and it is due again
+            log.warning("work failed", work=outing.kind.value, error=_line(error))
+            return
+        self._due[_INBOX].set()
+
     async def _record_forever(self) -> None:
         while True:
             await self._made_some.wait()
@@ -398,6 +432,15 @@ class Worker:
             self._postman.finish([(one, await self._post(one)) for one in postings], now)
             return len(postings)
 
+        def out(outing: Outing) -> Callable[[], Awaitable[int]]:
+            async def work() -> int:
+                begun = outing.begin(now)
+                for one in begun:
+                    outing.finish(one, await outing.go(one), self._clock())
+                return len(begun)
+
+            return work
+
         return [
             (_INBOX, at_once(self._inbox.work, now)),
             (Kind.RECONSIDER, at_once(self._clockwork.reconsider, now)),
@@ -406,6 +449,7 @@ class Worker:
             (Kind.NOTIFY, send),
             (Kind.CALENDAR, read),
             (Kind.MAIL, post),
+            *((kind, out(outing)) for kind, outing in self._outings.items()),
         ]
 
 
@@ -413,6 +457,66 @@ def _line(error: Exception) -> str:
     """Name an error in one line; the rest of a driver's message may quote the data."""
     said = str(error).splitlines()
     return f"{type(error).__name__}: {said[0] if said else ''}"[:300]
+
+
+@dataclass(frozen=True, slots=True)
+class Outing:
+    """Work that calls out: begun in a transaction, done outside of any, finished in another."""
+
+    kind: Kind
+    begin: Callable[[datetime], Sequence[Any]]
+    go: Callable[[Any], Awaitable[Any]]
+    finish: Callable[[Any, Any, datetime], None]
+
+
+def no_sentry(place: Place) -> Sentry:
+    """Be the way to Sentry of a process that has none."""
+    raise Unreachable(f"this process asks nothing of {place.host}")
+
+
+def sentry_outings(
+    mirror: Mirror, reconciler: Reconciler, to: ToSentry, clock: Callable[[], datetime]
+) -> tuple[Outing, ...]:
+    """Return what is done in Sentry, and what it is asked."""
+
+    async def act(batch: Batch) -> list[Done]:
+        results: list[Done] = []
+        began = time.monotonic()
+        for order in batch.orders:
+            if time.monotonic() - began > BEGIN_WITHIN.total_seconds():
+                break
+            done = await perform(lambda: to(batch.place), order, clock())
+            results.append(done)
+            log.info(
+                "sentry",
+                task=order.task.id,
+                act=order.task.act.value,
+                verdict=done.verdict.value,
+                failed=done.has_failed,
+                why=done.why,
+            )
+            if done.is_everywhere:
+                break
+        return results
+
+    async def ask(question: Question) -> Seen:
+        async def recall(ids: Sequence[str]) -> Mapping[str, Known]:
+            return await asyncio.to_thread(reconciler.recall, question, ids)
+
+        seen = await look(lambda: to(question.place), question.look, recall)
+        log.info(
+            "asked sentry",
+            connection=question.connection_id,
+            missed=len(seen.missed),
+            over=len(seen.over),
+            error=seen.error,
+        )
+        return seen
+
+    return (
+        Outing(Kind.SENTRY, mirror.begin, act, mirror.finish),
+        Outing(Kind.RECONCILE, reconciler.begin, ask, reconciler.finish),
+    )
 
 
 async def fetch_nothing(_url: str, _etag: str | None, _max_bytes: int) -> Fetched:
@@ -434,8 +538,11 @@ def build_worker(
     observe: Callable[[Sent], None] = lambda _sent: None,
     fetch: Fetch = fetch_nothing,
     expand: Expand = read_boxed,
+    to_sentry: ToSentry = no_sentry,
 ) -> Worker:
     """Connect a worker's parts; ``kinds`` says how each channel is to be treated."""
+    mirror = Mirror(database, vault, public_url)
+    reconciler = Reconciler(database, plans, vault, dialects)
     return Worker(
         database=database,
         inbox_=Inbox(database, plans, dialects),
@@ -448,6 +555,7 @@ def build_worker(
         channels=channels,
         fetch=fetch,
         expand=expand,
+        outings=sentry_outings(mirror, reconciler, to_sentry, clock),
         clock=clock,
         observe=observe,
     )

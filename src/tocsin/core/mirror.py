@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 
 from tocsin.core import effects as fx
 from tocsin.core.body import Body
+from tocsin.core.context import Context
 from tocsin.core.dialect import as_text
 from tocsin.core.model import TOCSIN, Actor, Incident, IncidentStatus
 from tocsin.core.plans import User
@@ -184,16 +186,14 @@ def looked_into(incident: Incident) -> tuple[Ask, ...]:
 # -- whether it still holds -----------------------------------------------------------------------
 
 
-def superseded(
-    task: Task, incident: Incident | None, resolved_at: datetime | None, now: datetime
-) -> str | None:
+def superseded(task: Task, incident: Incident | None, now: datetime, *, fires: bool) -> str | None:
     """Say why a task no longer holds here, whatever Sentry says; None if it does.
 
-    ``resolved_at`` is when the alert of the issue was last resolved here, None while it fires.
+    ``fires`` is whether the alert of its issue fires now.
     """
     if incident is None:
         return "its incident is gone"
-    if task.act is Act.RESOLVE and resolved_at is None:
+    if task.act is Act.RESOLVE and fires:
         return "it fires again"
     if task.act is Act.ASSIGN and (
         not incident.is_open or incident.acknowledged_by_id != task.payload.get("user_id")
@@ -211,6 +211,11 @@ def until_of(task: Task) -> datetime | None:
     """Return until when a task archives."""
     text = task.payload.get("until")
     return datetime.fromisoformat(text) if text else None
+
+
+def minutes_until(until: datetime, now: datetime) -> int:
+    """Return for how many minutes to archive: never shorter than until then."""
+    return max(1, ceil((until - now) / timedelta(minutes=1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,8 +320,8 @@ def _assign(task: Task, stand: Stand, ours: Ours) -> Ruling:
     return Ruling(Verdict.DROP, f"in Sentry it was {whom} since")
 
 
-#: Sentry keeps whole seconds of some instants.
-_BLUR = timedelta(seconds=1)
+#: Sentry archives for a number of whole minutes.
+_BLUR = timedelta(minutes=2)
 
 
 def same(one: datetime | None, other: datetime | None) -> bool:
@@ -324,6 +329,39 @@ def same(one: datetime | None, other: datetime | None) -> bool:
     if one is None or other is None:
         return one is other
     return abs(one - other) < _BLUR
+
+
+# -- the doing of it -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A task with what it takes to do it."""
+
+    task: Task
+    ours: Ours
+    #: Where people read of the incident, and what it is called.
+    web_url: str
+    number: int
+    #: Our installation in Sentry, where there is one.
+    installation_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a task went."""
+
+    task: Task
+    verdict: Verdict
+    #: Why it was dropped, or could not be done; one sentence.
+    why: str = ""
+    #: Whether it failed, and if so, whether the same is worth another try.
+    has_failed: bool = False
+    is_temporary: bool = False
+    #: Whether nothing else can be had either: Sentry is away, or wants fewer calls.
+    is_everywhere: bool = False
+    retry_after: timedelta | None = None
+    context: Context | None = None
 
 
 # -- what comes back ------------------------------------------------------------------------------
@@ -355,6 +393,12 @@ def actor_of(body: Body) -> tuple[str, str] | None:
         return None
     kind, id_ = as_text(actor.get("type")), as_text(actor.get("id"))
     return (kind, id_) if kind and id_ else None
+
+
+def is_echo(actor: tuple[str, str] | None, done_at: datetime | None, received_at: datetime) -> bool:
+    """Whether a webhook about what we did is its echo; ``done_at`` is None while we do it."""
+    lasts = ECHO_FOR.get(actor[0]) if actor else None
+    return lasts is not None and (done_at is None or received_at - done_at <= lasts)
 
 
 def echo_of(resource: str, action: str | None) -> Act | None:

@@ -215,6 +215,8 @@ class Alert:
     resolved_at: datetime | None
     #: The latest incident of this alert, open or not.
     incident_id: str | None
+    #: Whether it was resolved because the source said so, and not by a person or the clock.
+    is_over_at_source: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

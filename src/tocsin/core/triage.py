@@ -271,8 +271,12 @@ def _note(case: Case) -> Decision:
     )
 
 
+#: What becomes of a signal that asks nothing.
+NOTHING = Decision(verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
+
+
 def _none(_case: Case) -> Decision:
-    return Decision(verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
+    return NOTHING
 
 
 def unmerge(

@@ -218,6 +218,7 @@ class Casebook:
             occurrence_count=known.occurrence_count + fires,
             last_seen_at=self._now if fires else known.last_seen_at,
             resolved_at=None if fires else self._now,
+            is_over_at_source=not fires,
         )
         self._ledger.changed_alerts.add(key)
 
@@ -334,16 +335,18 @@ class Casebook:
         for kind in (Kind.RESOLVE, Kind.RAISE, Kind.RELEASE):
             self._ledger.due[kind, incident.id] = None
         self._ledger.reopened.discard(incident.id)
-        self._ledger.closed.add(incident.id)
+        self._ledger.closed[incident.id] = effect.by.is_source
         for link in self._ledger.links:
             link["is_open"] = link["is_open"] and link["incident_id"] != incident.id
         for key, alert in self._ledger.alerts.items():
             if alert.incident_id == incident.id and alert.resolved_at is None:
-                self._ledger.alerts[key] = replace(alert, resolved_at=self._now)
+                self._ledger.alerts[key] = replace(
+                    alert, resolved_at=self._now, is_over_at_source=effect.by.is_source
+                )
                 self._ledger.changed_alerts.add(key)
 
     def _reopen(self, incident: Incident, _effect: fx.Reopen) -> None:
-        self._ledger.closed.discard(incident.id)
+        self._ledger.closed.pop(incident.id, None)
         self._ledger.reopened.add(incident.id)
 
     def _merge(self, incident: Incident, effect: fx.MergeInto) -> None:

@@ -88,6 +88,7 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "last_seen_at": alert.last_seen_at,
         "resolved_at": alert.resolved_at,
         "incident_id": alert.incident_id,
+        "is_over_at_source": alert.is_over_at_source,
     }
 
 

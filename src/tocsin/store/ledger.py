@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, or_, select, update
 
 from tocsin.core.incident import HELP_STEP
 from tocsin.core.mirror import Ask
@@ -55,7 +55,8 @@ class Ledger:
     links: list[dict[str, Any]] = field(default_factory=list)
     #: (incident, alert, or None for all): links that end, for the alert went to another incident.
     unlinked: list[tuple[str, str | None]] = field(default_factory=list)
-    closed: set[str] = field(default_factory=set)
+    #: Incidents that end, to whether the source said so.
+    closed: dict[str, bool] = field(default_factory=dict)
     reopened: set[str] = field(default_factory=set)
     #: Who has an incident from now on, and nobody else.
     assignees: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class Ledger:
         ]
 
     def _save_links(self, connection: Connection, now: datetime) -> None:
-        for ids, is_open in ((self.closed, False), (self.reopened, True)):
+        for ids, is_open in ((set(self.closed), False), (self.reopened, True)):
             if older := sorted(ids - self.new_incidents):
                 connection.execute(
                     update(incident_alerts)
@@ -146,7 +147,7 @@ class Ledger:
     def _close_other_alerts(self, connection: Connection, now: datetime) -> None:
         """Close alerts of resolved incidents that were not loaded (resolved by hand or by time)."""
         loaded = {alert.id for alert in self.alerts.values()}
-        closed = sorted(self.closed - self.new_incidents)
+        closed = sorted(set(self.closed) - self.new_incidents)
         if not closed:
             return
         linked = select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(closed))
@@ -164,7 +165,15 @@ class Ledger:
             .order_by(theirs.c.id)
             .with_for_update()
         )
-        connection.execute(update(alerts).where(alerts.c.id.in_(found)).values(resolved_at=now))
+        by_source = [id_ for id_ in closed if self.closed[id_]]
+        connection.execute(
+            update(alerts)
+            .where(alerts.c.id.in_(found))
+            .values(
+                resolved_at=now,
+                is_over_at_source=case((alerts.c.incident_id.in_(by_source), True), else_=False),
+            )
+        )
 
     def _save_assignees(self, connection: Connection) -> None:
         older = sorted(set(self.assignees) - self.new_incidents)

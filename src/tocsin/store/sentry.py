@@ -11,7 +11,9 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, up
 
 from tocsin.core.plans import SentryLink
 from tocsin.core.sentry import Acknowledging, Switches
+from tocsin.store import jobs
 from tocsin.store.db import new_id
+from tocsin.store.jobs import Kind
 from tocsin.store.tables import integrations, sentry_connections
 from tocsin.store.vault import Vault
 
@@ -92,6 +94,11 @@ def _switches(document: dict[str, Any]) -> Switches:
 def connections(connection: Connection, vault: Vault) -> list[SentryConnection]:
     """Return every connection in use, the oldest first."""
     return [_read(row, vault) for row in connection.execute(_select()).mappings()]
+
+
+def living_ids(connection: Connection) -> list[str]:
+    """Return the id of every connection in use."""
+    return [row["id"] for row in connection.execute(_select()).mappings()]
 
 
 def links(connection: Connection) -> dict[str, SentryLink]:
@@ -193,6 +200,7 @@ def put(
             **opens,
         )
     )
+    jobs.put(connection, [(Kind.RECONCILE, id_, now)])
     return id_
 
 

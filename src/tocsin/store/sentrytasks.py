@@ -179,6 +179,8 @@ class Finished:
     task: Task
     state: TaskState
     at: datetime
+    #: When the lease ends that it was done under.
+    until: datetime
     error: str | None = None
     #: When it is tried again, for one that is still pending.
     again_at: datetime | None = None
@@ -186,22 +188,45 @@ class Finished:
     was_tried: bool = True
 
 
-def finish(connection: Connection, done: Iterable[Finished]) -> None:
-    """Write down how tasks went; they are anybody's again."""
+def finish(connection: Connection, done: Iterable[Finished]) -> frozenset[str]:
+    """Write down how tasks went; return those that were still held. They are anybody's again."""
     columns = sentry_tasks.c
+    held = set()
     for one in done:
         is_over = one.state is not TaskState.PENDING
-        connection.execute(
+        values: dict[str, Any] = {"done_at": one.at} if is_over else {"due_at": one.again_at}
+        if one.error is not None:
+            values["error"] = one.error[:_ERROR]
+        updated = connection.execute(
             update(sentry_tasks)
-            .where(columns.id == one.task.id, _PENDING)
+            .where(columns.id == one.task.id, _PENDING, columns.leased_until == one.until)
             .values(
                 state=one.state.value,
-                attempts=columns.attempts + one.was_tried,
-                error=one.error and one.error[:_ERROR],
+                attempts=columns.attempts + int(one.was_tried),
                 leased_until=None,
-                **({"done_at": one.at} if is_over else {"due_at": one.again_at or one.at}),
+                **{name: value for name, value in values.items() if value is not None},
             )
         )
+        if updated.rowcount:
+            held.add(one.task.id)
+    return frozenset(held)
+
+
+def firing(connection: Connection, integration_id: str, tasks: Sequence[Task]) -> frozenset[str]:
+    """Return which of the issues of tasks have an alert that fires now."""
+    columns = alerts.c
+    ids = {task.incident_id for task in tasks}
+    links = incident_alerts.c
+    query = (
+        select(columns.dedup_key)
+        .join(incident_alerts, links.alert_id == columns.id)
+        .where(
+            links.incident_id.in_(sorted(ids)),
+            columns.integration_id == integration_id,
+            columns.resolved_at.is_(None),
+        )
+    )
+    return frozenset(issue for key in connection.scalars(query) if (issue := issue_of(key)))
 
 
 def hold(connection: Connection, connection_id: str, until: datetime) -> None:
@@ -279,24 +304,24 @@ def changing(
 
 def echoes(
     connection: Connection, wanted: Collection[tuple[str, str]], since: datetime
-) -> dict[tuple[str, str, Act], datetime]:
-    """Return what was done of late about issues: connection, issue and act, to when it last was.
+) -> dict[tuple[str, str, Act], datetime | None]:
+    """Return what was done since a time about issues: by connection, issue and act, when it was.
 
-    What was begun counts from then on, for Sentry may tell of it before it has answered.
+    None: it is being done. What was begun counts, for Sentry may tell of it before it answers.
     """
     columns = sentry_tasks.c
-    at = func.coalesce(columns.done_at, columns.due_at)
-    query = select(columns.connection_id, columns.issue_id, columns.act, at).where(
-        tuple_(columns.connection_id, columns.issue_id).in_(sorted(wanted)),
-        columns.begun_at.is_not(None),
-        columns.state != TaskState.DROPPED.value,
-        or_(columns.done_at.is_(None), columns.done_at >= since),
+    query = (
+        select(columns.connection_id, columns.issue_id, columns.act, columns.done_at)
+        .where(
+            tuple_(columns.connection_id, columns.issue_id).in_(sorted(wanted)),
+            columns.begun_at.is_not(None),
+            columns.state != TaskState.DROPPED.value,
+            or_(columns.done_at.is_(None), columns.done_at >= since),
+        )
+        .order_by(columns.done_at.is_(None), columns.done_at)
     )
-    found: dict[tuple[str, str, Act], datetime] = {}
-    for connection_id, issue_id, act, last in connection.execute(query):
-        key = (connection_id, issue_id, Act(act))
-        found[key] = max(last, found.get(key, last))
-    return found
+    rows = connection.execute(query)
+    return {(row.connection_id, row.issue_id, Act(row.act)): row.done_at for row in rows}
 
 
 # -- how it goes ----------------------------------------------------------------------------------

@@ -635,6 +635,8 @@ alerts = Table(
     Column("last_seen_at", Instant, nullable=False),
     Column("resolved_at", Instant),
     Column("incident_id", String(40)),
+    #: Whether the source said that it is over, and not a person or the clock.
+    Column("is_over_at_source", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("integration_id", "dedup_key"),
 )
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tocsin.core import effects as fx
 from tocsin.core.body import Body, NotJson, read_body
 from tocsin.core.dialect import Dialect, read
+from tocsin.core.mirror import ECHO, ECHO_FOR, Act, actor_of, echo_of, is_echo, issue_of
 from tocsin.core.model import (
     DeliveryOutcome,
     DeliveryStatus,
@@ -23,12 +24,14 @@ from tocsin.core.plans import (
     Plans,
     Service,
 )
-from tocsin.core.triage import Case, Decision, route, triage
-from tocsin.store import inbox
+from tocsin.core.reconcile import FOUND, is_overtaken
+from tocsin.core.triage import NOTHING, Case, Decision, route, triage
+from tocsin.store import inbox, sentrytasks
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.inbox import Delivery, Fate
 from tocsin.store.ledger import AlertKey
+from tocsin.store.missing import STYLE
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
@@ -43,6 +46,8 @@ DIALECT_OF_STYLE: Mapping[str, str] = {
     "opsknight": "opsknight",
     "events": "events",
     "pagerduty": "events",
+    # What Sentry was asked for is as its webhooks would have been.
+    STYLE: "native",
 }
 
 
@@ -58,6 +63,8 @@ class _Read:
     delivery: Delivery
     signal: Signal
     integration: Integration
+    #: Who did it, as the body has it: what they are, and their id.
+    actor: tuple[str, str] | None
 
 
 class Inbox:
@@ -135,7 +142,7 @@ class Inbox:
                 reason=f"no shape of the {dialect.name} dialect fits this body",
             )
             return replace(fate, verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
-        return _Read(delivery, signal, integration)
+        return _Read(delivery, signal, integration, actor_of(body))
 
 
 def _fate(
@@ -155,10 +162,43 @@ def _decide(
     connection: Connection, plans: Plans, readings: Sequence[_Read], now: datetime
 ) -> list[Fate]:
     book = Casebook(connection, plans, now)
-    book.load_alerts(key for reading in readings if (key := _key(reading)) is not None)
-    fates = [_decide_one(book, plans, reading, now) for reading in readings]
+    echoes = _echoes(connection, plans, readings)
+    others = [reading for reading in readings if reading.delivery.id not in echoes]
+    book.load_alerts(key for reading in others if (key := _key(reading)) is not None)
+    fates = [_decide_one(book, plans, reading, now) for reading in others]
     book.save()
-    return fates
+    return [*fates, *(_echo(one, now) for one in readings if one.delivery.id in echoes)]
+
+
+def _echoes(connection: Connection, plans: Plans, readings: Sequence[_Read]) -> frozenset[str]:
+    """Return the deliveries that tell only what we did in Sentry: we did, and just that."""
+    may_be: dict[str, tuple[str, str, Act]] = {}
+    for reading in readings:
+        link, signal = plans.sentry.get(reading.integration.id), reading.signal
+        issue, act = issue_of(signal.dedup_key or ""), echo_of(signal.resource, signal.action)
+        if link and issue and act and reading.actor in link.selves:
+            may_be[reading.delivery.id] = (link.id, issue, act)
+    if not may_be:
+        return frozenset()
+    came = {one.delivery.id: one for one in readings}
+    oldest = min(came[id_].delivery.received_at for id_ in may_be) - max(ECHO_FOR.values())
+    done = sentrytasks.echoes(connection, {key[:2] for key in may_be.values()}, oldest)
+    return frozenset(
+        id_
+        for id_, key in may_be.items()
+        if key in done and is_echo(came[id_].actor, done[key], came[id_].delivery.received_at)
+    )
+
+
+def _echo(reading: _Read, now: datetime) -> Fate:
+    return replace(
+        _fate(reading.delivery, now, DeliveryStatus.PROCESSED, reason=ECHO),
+        resource=reading.signal.resource,
+        action=reading.signal.action,
+        verb=Verb.NONE,
+        outcome=DeliveryOutcome.DUPLICATE,
+        dedup_key=reading.signal.dedup_key,
+    )
 
 
 def _key(reading: _Read) -> AlertKey | None:
@@ -179,17 +219,20 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
     if incident is not None and incident.is_open:
         service_id = incident.service_id
     service: Service = plans.services[service_id]
-    decision = triage(
-        Case(
-            signal=signal,
-            alert=alert,
-            incident=incident,
-            service=service,
-            now=now,
-            windows=plans.maintenance_windows,
-            others_fire=book.others_fire(incident, alert),
-        )
+    case = Case(
+        signal=signal,
+        alert=alert,
+        incident=incident,
+        service=service,
+        now=now,
+        windows=plans.maintenance_windows,
+        others_fire=book.others_fire(incident, alert),
     )
+    is_found = delivery.url_style == STYLE
+    if is_found:
+        case = replace(case, signal=replace(signal, text=f"{signal.text} ({FOUND})"))
+    is_late = is_found and is_overtaken(signal.verb, alert, delivery.received_at)
+    decision = NOTHING if is_late else triage(case)
     incident_id = book.apply(
         decision.effects,
         alert_key=key,
@@ -201,6 +244,7 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
         status=DeliveryStatus.PROCESSED,
         processed_at=now,
         received_at=delivery.received_at,
+        reason=FOUND if is_found else None,
         resource=signal.resource,
         action=signal.action,
         verb=decision.verb,

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from tocsin.store import accounts, calendars, inbox, jobs, sessions
+from tocsin.store import accounts, calendars, inbox, jobs, sentrytasks, sessions
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
+from tocsin.work import reconcile
 
 #: Rows of one transaction: intake must not wait long behind it.
 _ROWS = 500
@@ -38,6 +39,7 @@ class Sweeper:
             inbox.sweep(connection, now - self._retention, now - inbox.KEYS_KEPT, _ROWS)
             + sessions.sweep(connection, now, _ROWS)
             + accounts.sweep(connection, now, _ROWS)
+            + sentrytasks.sweep(connection, now - self._retention, _ROWS)
         )
 
 
@@ -46,6 +48,7 @@ def _take(connection: Connection, now: datetime) -> bool:
     if taken:
         jobs.put(connection, [(Kind.SWEEP, "all", now + EVERY)])
         calendars.arm(connection, now)
+        reconcile.arm(connection, now)
     return bool(taken)
 
 

@@ -58,6 +58,10 @@ def upgrade() -> None:
         sa.Column("fetched_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("incident_id", name=op.f("pk_incident_contexts")),
     )
+    op.add_column(
+        "alerts",
+        sa.Column("is_over_at_source", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
     found = sa.text("url_style = 'reconcile'")
     op.create_index(
         "ix_deliveries_found",

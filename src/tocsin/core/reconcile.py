@@ -1,0 +1,158 @@
+"""What Sentry's webhooks lost: Sentry is asked, and what it says is compared with what is here.
+
+Sentry sends each webhook once. So now and then it is asked which issues are unresolved, newest
+first, and how those stand that are open here. What differs is fed in as if its webhook had come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from zlib import crc32
+
+from tocsin.core.mirror import Stand, same
+from tocsin.core.model import Alert, Verb
+
+#: How often a connection is asked.
+EVERY = timedelta(minutes=5)
+
+#: A look begins so long before the last one ended: what was on its way then is seen now.
+OVERLAP = timedelta(minutes=10)
+
+#: What happened less long ago may yet be told by its webhook.
+ON_ITS_WAY = timedelta(minutes=2)
+
+#: Pages of a list, and issues asked for one by one, at most in one look.
+PAGES = 5
+CLOSER = 30
+
+#: A whole look, from its first question on.
+DEADLINE = timedelta(minutes=2)
+
+#: The wait after the n-th failure in a row; past the end the last one holds.
+AFTER_ERRORS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30, 60))
+
+#: How long what was lost is counted.
+COUNTED_FOR = timedelta(days=7)
+
+#: What is noted with such a delivery, and on the timeline.
+FOUND = "found by asking Sentry, webhook missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An unresolved issue, as a list tells it."""
+
+    issue_id: str
+    #: The slug of its project.
+    project: str
+    substatus: str | None
+    first_seen: datetime | None
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known here of an issue."""
+
+    last_seen_at: datetime
+    #: None while it fires.
+    resolved_at: datetime | None
+    #: Whether it was Sentry that said so, and not a person here.
+    is_sentrys_word: bool = False
+
+
+class Sifting(StrEnum):
+    """What a listed issue is, next to what is known of it."""
+
+    FINE = "fine"
+    #: Its first webhook never came.
+    LOST = "lost"
+    #: It may have come back since: its past tells.
+    DOUBTFUL = "doubtful"
+
+
+#: Substatuses of what came back by itself.
+_BACK = frozenset({"regressed", "escalating"})
+
+
+def sift(listed: Listed, known: Known | None, connected_at: datetime, now: datetime) -> Sifting:
+    """Say whether the webhook of an issue that is unresolved in Sentry may be missing.
+
+    What was there before the connection was made counts only once it came back; what was resolved
+    here and is only unresolved still, as it was, is not missing.
+    """
+    if known is not None:
+        is_over = known.resolved_at is not None
+        return Sifting.DOUBTFUL if is_over and listed.substatus != "new" else Sifting.FINE
+    if listed.first_seen is None:
+        return Sifting.FINE
+    if listed.first_seen >= connected_at:
+        waits = listed.first_seen > now - ON_ITS_WAY
+        return Sifting.FINE if waits else Sifting.LOST
+    seen = listed.last_seen is not None and listed.last_seen >= connected_at
+    return Sifting.DOUBTFUL if seen and is_back(listed) else Sifting.FINE
+
+
+def is_back(listed: Listed) -> bool:
+    """Whether an issue says of itself that it came back."""
+    return listed.substatus in _BACK
+
+
+def in_turn(issue_id: str, now: datetime) -> int:
+    """Return a place in a row that is another one with every look: everybody has their turn."""
+    return crc32(f"{issue_id} {now.isoformat()}".encode())
+
+
+def came_back(
+    stand: Stand, known: Known | None, connected_at: datetime, now: datetime
+) -> datetime | None:
+    """Return when an issue came back without our knowing; None if it did not."""
+    at = stand.reopened_at
+    if stand.status != "unresolved" or at is None or at > now - ON_ITS_WAY:
+        return None
+    if known is None:
+        return at if at >= connected_at else None
+    if known.resolved_at is None:
+        return None
+    # Where Sentry said that it was over, Sentry says now that it is not, whichever came first.
+    return at if known.is_sentrys_word or at > known.resolved_at else None
+
+
+def is_overtaken(verb: Verb, alert: Alert | None, asked_at: datetime) -> bool:
+    """Whether what Sentry was asked for at a time is older than what has come in since."""
+    if alert is None:
+        return False
+    if verb is Verb.TRIGGER:
+        return alert.resolved_at is None
+    return alert.resolved_at is not None or alert.last_seen_at >= asked_at
+
+
+class Ending(StrEnum):
+    """How an issue came to be over, in the words of Sentry's webhooks."""
+
+    RESOLVED = "resolved"
+    ARCHIVED = "ignored"
+    DELETED = "deleted"
+
+
+_DELETING = frozenset({"pending_deletion", "deletion_in_progress", "pending_deletion_in_progress"})
+
+
+def ended(stand: Stand | None, by_us: Collection[datetime], now: datetime) -> Ending | None:
+    """Say how an issue that is open here has ended in Sentry; None if it goes on.
+
+    ``stand`` is None for one that is not there; ``by_us`` has until when we archived it ourselves.
+    """
+    if stand is None or stand.status in _DELETING:
+        return Ending.DELETED
+    if stand.status == "resolved":
+        return Ending.RESOLVED
+    if stand.status != "ignored":
+        return None
+    until = stand.ignored_until
+    if until is not None and (until <= now or any(same(until, one) for one in by_us)):
+        return None
+    return Ending.ARCHIVED

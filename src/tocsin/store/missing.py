@@ -1,0 +1,95 @@
+"""What is open or known here of Sentry's issues, next to what Sentry says; and what it had lost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select, text
+
+from tocsin.core.model import DeliveryOutcome
+from tocsin.core.reconcile import COUNTED_FOR, Known
+from tocsin.store.db import lowest_id
+from tocsin.store.tables import alerts, deliveries, incident_alerts
+
+#: The style of the URL that what was found by asking came by: none.
+STYLE = "reconcile"
+
+#: As the index has it: see ``tables.deliveries``. SQLite must see the very same words.
+_IS_FOUND = text("url_style = 'reconcile'")
+
+#: Open alerts of an integration that one look may be about.
+_MOST_OPEN = 2000
+
+#: What changed nothing here was not missing.
+_COUNTED = (
+    DeliveryOutcome.TRIGGERED,
+    DeliveryOutcome.SUPPRESSED,
+    DeliveryOutcome.RESOLVED,
+    DeliveryOutcome.ACKNOWLEDGED,
+)
+
+
+def open_keys(connection: Connection, integration_id: str) -> list[str]:
+    """Return the dedup keys of an integration's alerts that have an open incident."""
+    query = (
+        select(alerts.c.dedup_key)
+        .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
+        .where(
+            incident_alerts.c.is_open,
+            alerts.c.integration_id == integration_id,
+            alerts.c.resolved_at.is_(None),
+        )
+        .order_by(alerts.c.id)
+        .limit(_MOST_OPEN)
+    )
+    return list(connection.scalars(query))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """An alert, as far as it matters."""
+
+    title: str
+    known: Known
+
+
+def recall(
+    connection: Connection, integration_id: str, keys: Collection[str]
+) -> dict[str, Remembered]:
+    """Return what is known of alerts, by dedup key."""
+    columns = alerts.c
+    names = ("dedup_key", "title", "last_seen_at", "resolved_at", "is_over_at_source")
+    rows = connection.execute(
+        select(*(columns[name] for name in names)).where(
+            columns.integration_id == integration_id, columns.dedup_key.in_(sorted(keys))
+        )
+    )
+    return {
+        row.dedup_key: Remembered(
+            title=row.title,
+            known=Known(
+                last_seen_at=row.last_seen_at,
+                resolved_at=row.resolved_at,
+                is_sentrys_word=row.is_over_at_source,
+            ),
+        )
+        for row in rows
+    }
+
+
+def lost_count(connection: Connection, integration_id: str, now: datetime) -> int:
+    """Count the webhooks of an integration that were lost of late, and found by asking."""
+    columns = deliveries.c
+    query = (
+        select(func.count())
+        .select_from(deliveries)
+        .where(
+            _IS_FOUND,
+            columns.integration_id == integration_id,
+            columns.id >= lowest_id("del", now - COUNTED_FOR),
+            columns.outcome.in_([one.value for one in _COUNTED]),
+        )
+    )
+    return connection.scalar(query) or 0
