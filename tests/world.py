@@ -239,6 +239,7 @@ class World:
             clock=lambda: self.now,
             fetch=self._fetch,
             expand=_expand,
+            to_sentry=self._to_sentry,
         )
         hints = WorkerHints(
             wake=lambda: None, wait_processed=self._process, ticked_at=lambda: self.now

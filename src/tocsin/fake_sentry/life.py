@@ -16,6 +16,7 @@ from tocsin.fake_sentry.things import (
     Json,
     Note,
     Organization,
+    Past,
     Person,
     Project,
     Refusal,
@@ -75,6 +76,9 @@ class Life:
         data = {"issue": written.hooked_issue(self._world, home, issue), **more}
         self._tell(home, "issue", action, data, by)
 
+    def _remember(self, issue: Issue, kind: str, by: By) -> None:
+        issue.past.insert(0, Past(self._world.new_id(), kind, by, self._world.clock.now()))
+
     # -- events
 
     def new_issue(self, home: Organization, project: Project, said: Json) -> Issue:
@@ -94,6 +98,7 @@ class Life:
             last_seen=at,
         )
         home.issues[made.id] = made
+        self._remember(made, "first_seen", None)
         self._event(home, made, said, "new")
         return made
 
@@ -102,6 +107,7 @@ class Life:
         came_back = issue.status == "resolved"
         if came_back:
             issue.status, issue.substatus, issue.details = "unresolved", "regressed", {}
+            self._remember(issue, "set_regression", None)
         made = self._event(home, issue, said, "regressed" if came_back else "ongoing")
         if came_back:
             self._tell_issue(home, issue, "unresolved", None)
@@ -211,6 +217,7 @@ class Life:
             return
         issue.status, issue.substatus, issue.details = "resolved", None, details
         issue.ignored_until = None
+        self._remember(issue, "set_resolved", by)
         how = "in_next_release" if "inNextRelease" in details else "now"
         how = "in_release" if "inRelease" in details else how
         self._tell_issue(home, issue, "resolved", by, resolution_type=how)
@@ -232,6 +239,7 @@ class Life:
         issue.status, issue.substatus, issue.details = "ignored", wanted, kept
         issue.ignored_until = until
         if was != ("ignored", wanted, until):
+            self._remember(issue, "set_ignored", by)
             self._tell_issue(home, issue, "ignored", by)
 
     def unresolve(
@@ -244,6 +252,8 @@ class Life:
         issue.status, issue.substatus, issue.details = "unresolved", substatus, {}
         issue.ignored_until = None
         if was != "unresolved":
+            kind = "set_escalating" if substatus == "escalating" else "set_unresolved"
+            self._remember(issue, kind, by)
             self._tell_issue(home, issue, "unresolved", by)
 
     def escalate(self, home: Organization, issue: Issue, said: Json) -> None:
@@ -255,6 +265,8 @@ class Life:
 
     def _assign(self, home: Organization, issue: Issue, whom: str, by: By) -> None:
         if not whom:
+            if issue.assignee is not None:
+                self._remember(issue, "unassigned", by)
             issue.assignee = None
             return
         found = home.person(whom.removeprefix("user:"))
@@ -263,6 +275,7 @@ class Life:
         if issue.assignee is found:
             return
         issue.assignee = found
+        self._remember(issue, "assigned", by)
         told = {"type": "user", "id": found.id, "name": found.name, "email": found.email}
         self._tell_issue(home, issue, "assigned", by, assignee=told)
 
@@ -276,6 +289,7 @@ class Life:
                 raise Refusal(400, {"detail": "You have already posted that comment."})
         made = Note(self._world.new_id(), text, by, now)
         issue.notes.insert(0, made)
+        self._remember(issue, "note", by)
         data = {
             "comment_id": made.id,
             "issue_id": issue.id,

@@ -130,6 +130,16 @@ class Note:
 
 
 @dataclass(eq=False, slots=True)
+class Past:
+    """Something that happened to an issue: Sentry calls it an activity."""
+
+    id: int
+    kind: str
+    by: Person | App | None
+    at: datetime
+
+
+@dataclass(eq=False, slots=True)
 class Issue:
     """An issue."""
 
@@ -155,6 +165,8 @@ class Issue:
     links: list[Json] = field(default_factory=list)
     #: When it was archived until, if it was.
     ignored_until: datetime | None = None
+    #: What happened to it, the newest first.
+    past: list[Past] = field(default_factory=list)
 
     @property
     def short_id(self) -> str:

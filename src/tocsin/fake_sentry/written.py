@@ -13,6 +13,7 @@ from tocsin.fake_sentry.things import (
     Json,
     Note,
     Organization,
+    Past,
     Person,
     Project,
     Rule,
@@ -222,6 +223,20 @@ def actor(by: Person | App | None) -> Json:
     if isinstance(by, App):
         return {"type": "application", "id": by.uuid, "name": by.name}
     return {"type": "application", "id": "sentry", "name": "Sentry"}
+
+
+def activity(one: Past) -> Json:
+    """Write something that happened to an issue."""
+    told: Json = {
+        "id": str(one.id),
+        "type": one.kind,
+        "user": person(one.by) if isinstance(one.by, Person) else None,
+        "data": {},
+        "dateCreated": instant(one.at),
+    }
+    if isinstance(one.by, App):
+        told["sentry_app"] = {"id": one.by.id, "name": one.by.name, "slug": one.by.slug}
+    return told
 
 
 def note(one: Note) -> Json:

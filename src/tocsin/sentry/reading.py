@@ -28,11 +28,11 @@ T = TypeVar("T")
 # -- how an issue stands --------------------------------------------------------------------------
 
 
-class _Named(Shape, frozen=True):
+class _Named(Shape):
     name: str | None = None
 
 
-class _Activity(Shape, frozen=True):
+class _Activity(Shape):
     """Something that happened to an issue."""
 
     type: str = ""
@@ -47,7 +47,7 @@ class _Activity(Shape, frozen=True):
         return clean(app or (self.user and (self.user.name or self.user.email)) or "", 200)
 
 
-class _Lived(Shape, frozen=True):
+class _Lived(Shape):
     """An issue with its past, which only the answer about one issue has."""
 
     activity: tuple[_Activity, ...] | None = None
