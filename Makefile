@@ -22,7 +22,7 @@ check: venv ## Check format, lint, types, imports and sizes.
 	@.venv/bin/python scripts/sizes.py
 
 test-full: venv ## Run the long profiles: 10,000 generated schedules, 10,000 steps of the model (half an hour).
-	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest tests/core/test_schedule_oracle.py tests/scenarios/test_machine.py
+	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest tests/core/test_schedule_oracle.py tests/scenarios/test_machine.py tests/scenarios/test_sentry_machine.py
 
 bench: venv ## Measure durable intake beside the same server without storage, the on-call engine, and the web page.
 	@.venv/bin/python -m benchmarks.intake
