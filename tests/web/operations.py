@@ -127,6 +127,8 @@ INCIDENTS = [
     Row("GET", "/notifications", "viewer", None, LEFT_OUT, shows="incident"),
     Row("GET", "/notifications?incident={incident}", "viewer", None, LEFT_OUT, shows="incident"),
     Row("GET", "/explain?service={service}", "viewer", None, UNKNOWN),
+    Row("GET", "/integrations/{joined}/sentry", "viewer"),
+    Row("PATCH", "/integrations/{joined}/sentry", "manager", {"resolve": True}),
 ]
 
 ROTA = [

@@ -7,8 +7,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy import Connection
+
 from tests.web.operations import SPAN, WINDOW
 from tests.web.setup_world import Api
+from tocsin.core.model import TOCSIN
+from tocsin.store import sentry as connections
+from tocsin.store.audit import Change
+from tocsin.store.plans import changed
+from tocsin.store.sentry import Opening
 
 ROLES = ("viewer", "responder", "manager", "admin", "owner")
 
@@ -137,6 +144,25 @@ class Things:
             return id_
         return self.make(path, body)
 
+    def joined(self) -> str:
+        """Make an integration that is connected with a Sentry that is away; return its name."""
+        body = {"name": self.new(), "service": f"{self.word} shop"}
+        name = self.make("/integrations", body, "name")
+        integration = self.api.ok("GET", f"/integrations/{name}", who="root")["id"]
+        world = self.api.world
+        opening = Opening(
+            host="http://127.0.0.1:9", organization=self.word, token="t", scopes=(),
+            actor_type=None, actor_id=None,
+        )  # fmt: skip
+
+        def work(connection: Connection) -> None:
+            connections.put(connection, world.vault, integration, opening, world.now)
+            told = Change(kind="sentry.connected", subject=name)
+            changed(connection, world.now, TOCSIN, told)
+
+        world.database.run(work)
+        return name
+
     def contact(self) -> str:
         """Make a contact method of whoever asks, if they may; else return one that is there."""
         body = {"name": self.new(), "channel": "email", "address": "n@example.com"}
@@ -193,6 +219,7 @@ _MAKERS: Mapping[str, Callable[[Things], str]] = {
     "integration": lambda my: my.make(
         "/integrations", {"name": my.new(), "service": f"{my.word} shop"}, "name"
     ),
+    "joined": Things.joined,
     "integration_of_deliveries": lambda my: f"{my.word} sentry",
     "window": lambda my: my.make(
         "/maintenance-windows", {"reason": my.new(), "services": [f"{my.word} shop"], **SPAN}

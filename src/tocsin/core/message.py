@@ -37,10 +37,12 @@ def words(
     reason: str,
     url: str,
     answer_url: str | None = None,
+    context: Sequence[tuple[str, str]] = (),
 ) -> Words:
     """Write what a person needs at three in the morning: what, how bad, why me, where to tap.
 
-    ``answer_url`` acknowledges without signing in.
+    ``answer_url`` acknowledges without signing in; ``context`` is what is known besides, each with
+    its name.
     """
     mark = "[test] " if incident.is_test else ""
     head = f"[#{incident.number} {incident.severity}] {mark}{_MARK[type_]}{incident.title}"
@@ -53,13 +55,14 @@ def words(
         f"Severity   {incident.severity} ({incident.urgency} urgency)",
         f"Since      {incident.triggered_at:%Y-%m-%d %H:%M} UTC",
         f"Seen       {incident.occurrence_count} times" if incident.occurrence_count > 1 else "",
+        *(f"{name:<10} {text}" for name, text in context),
         f"Why you    {reason}",
         "",
         f"Acknowledge:  {answer_url}" if answer_url else "",
         f"Incident:     {url}",
         f"Source:       {incident.link}" if incident.link else "",
     ]
-    kept = [line for at, line in enumerate(lines) if line or at in (1, 9)]
+    kept = [line for at, line in enumerate(lines) if line or at in (1, 9 + len(context))]
     return Words(head, "\n".join(kept) + "\n")
 
 

@@ -10,6 +10,7 @@ import msgspec
 from tocsin.core.context import MOST_FRAMES, MOST_PEOPLE, MOST_TAGS, Context, Suspect
 from tocsin.core.mirror import Stand, Turned
 from tocsin.core.text import clean
+from tocsin.core.times import whole_seconds
 from tocsin.sentry.shapes import (
     Account,
     Committer,
@@ -115,7 +116,7 @@ def context_of(event: Event, committers: Iterable[Committer], owners: Iterable[O
             _first((clean(one.name or one.email or "", 200) for one in owners), MOST_PEOPLE)
         ),
         event_id=clean(event.event_id or event.id, 64),
-        at=event.date_created,
+        at=event.date_created and whole_seconds(event.date_created),
     )
 
 

@@ -23,6 +23,8 @@ from tocsin.core.model import (
 )
 from tocsin.core.outlook import Waiting
 from tocsin.core.plans import Plans
+from tocsin.store import contexts
+from tocsin.store.contexts import Kept
 from tocsin.store.incidents import load, times
 from tocsin.store.jobs import Kind
 from tocsin.store.sight import Ways, if_seen, newest, of_incidents
@@ -118,6 +120,8 @@ class CaseFile:
     change: int
     #: The latest delivery that was about it.
     delivery_id: str | None
+    #: What Sentry knows of its event, where it was asked; or why it could not be had.
+    context: Kept | None
 
 
 def counts(connection: Connection, user_id: str, ways: Ways) -> Counts:
@@ -185,6 +189,7 @@ def open_file(
         cycles=_cycles(connection, id_),
         change=last_change(connection, id_),
         delivery_id=_latest_delivery(connection, id_),
+        context=contexts.find(connection, [id_]).get(id_),
     )
 
 

@@ -288,20 +288,6 @@ def archived_by_us(
     return found
 
 
-def changing(
-    connection: Connection, connection_id: str, issue_ids: Collection[str]
-) -> frozenset[str]:
-    """Return which of these issues we are about to change."""
-    columns = sentry_tasks.c
-    query = select(columns.issue_id).where(
-        _PENDING,
-        columns.connection_id == connection_id,
-        columns.issue_id.in_(issue_ids),
-        columns.act.in_([Act.RESOLVE.value, Act.ARCHIVE.value]),
-    )
-    return frozenset(connection.scalars(query))
-
-
 def echoes(
     connection: Connection, wanted: Collection[tuple[str, str]], since: datetime
 ) -> dict[tuple[str, str, Act], datetime | None]:
@@ -327,44 +313,29 @@ def echoes(
 # -- how it goes ----------------------------------------------------------------------------------
 
 
-def failed_count(connection: Connection, since: datetime) -> int:
-    """Count what could not be done in Sentry, of what people are told: since a time."""
+#: What only looks: people did not ask for it.
+_NOT_ASKED = (Act.CONTEXT.value,)
+
+
+def failed_count(connection: Connection, connection_id: str, since: datetime) -> int:
+    """Count what could not be done in Sentry over a connection, of what people asked for."""
     columns = sentry_tasks.c
     query = select(func.count()).where(
+        columns.connection_id == connection_id,
         columns.state == TaskState.FAILED.value,
-        columns.act != Act.CONTEXT.value,
+        columns.act.not_in(_NOT_ASKED),
         columns.done_at >= since,
     )
     return connection.scalar(query) or 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """What waits to be done over a connection."""
-
-    count: int
-    since: datetime
-    #: Why the last try failed, if one did.
-    error: str | None
-
-
-def waiting(connection: Connection) -> dict[str, Waiting]:
-    """Return what waits to be done, by connection: not what only looks."""
+def waiting(connection: Connection, connection_id: str) -> int:
+    """Count what waits to be done over a connection, of what people asked for."""
     columns = sentry_tasks.c
-    query = (
-        select(
-            columns.connection_id,
-            func.count(),
-            func.min(columns.created_at),
-            func.max(columns.error),
-        )
-        .where(_PENDING, columns.act != Act.CONTEXT.value)
-        .group_by(columns.connection_id)
+    query = select(func.count()).where(
+        _PENDING, columns.connection_id == connection_id, columns.act.not_in(_NOT_ASKED)
     )
-    return {
-        row[0]: Waiting(count=row[1], since=row[2], error=row[3])
-        for row in connection.execute(query)
-    }
+    return connection.scalar(query) or 0
 
 
 def sweep(connection: Connection, before: datetime, limit: int) -> int:

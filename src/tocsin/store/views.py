@@ -18,6 +18,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
 
 from tocsin.core.access import Scope
+from tocsin.core.context import Context
 from tocsin.core.escalation import policy_of
 from tocsin.core.model import (
     DeliveryStatus,
@@ -27,7 +28,7 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.times import whole_seconds
-from tocsin.store import sight
+from tocsin.store import contexts, sight
 from tocsin.store.db import has_text
 from tocsin.store.incidents import incident_of, load
 from tocsin.store.tables import (
@@ -205,6 +206,8 @@ class IncidentDetail(IncidentView, frozen=True, kw_only=True):
     alerts: tuple[AlertView, ...]
     timeline: tuple[EntryView, ...]
     notifications: tuple[NotificationView, ...]
+    #: What Sentry knows of its latest event, where it was asked.
+    context: Context | None = None
 
 
 class DeliveryDetail(DeliveryView, frozen=True, kw_only=True):
@@ -392,6 +395,7 @@ def incident_detail(connection: Connection, plans: Plans, id_: str) -> IncidentD
         notifications=tuple(
             notification_views(connection, plans, list(connection.execute(sent).mappings()))
         ),
+        context=kept.context if (kept := contexts.find(connection, [id_]).get(id_)) else None,
     )
 
 

@@ -39,6 +39,7 @@ from tocsin.web.back import Back, Cursor, Limit, Words, asked, caller_of, known_
 from tocsin.web.back import back_of as _back
 from tocsin.web.calendar import FeedController, list_calendars
 from tocsin.web.explain import get_explanation
+from tocsin.web.joined import JOINED
 from tocsin.web.keys import KeyController
 from tocsin.web.oncall import ONCALL
 from tocsin.web.problems import Wrong
@@ -464,6 +465,7 @@ def build_router() -> Router:
             get_explanation,
             *ONCALL,
             *SETUP,
+            *JOINED,
         ],
         security=[{"apiKey": []}],
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from tocsin.channels.base import Message
 from tocsin.core import coverage
+from tocsin.core.context import Context, short
 from tocsin.core.message import (
     NAMED,
     Words,
@@ -45,6 +46,7 @@ def page_message(
     code: int | None,
     now: datetime,
     answer_url: str,
+    context: Context | None = None,
 ) -> Message:
     """Write what a page says, or that an incident was acknowledged or resolved.
 
@@ -63,8 +65,10 @@ def page_message(
         page = f"{base}/incidents/{incident.number}"
         asks = one.type is MessageType.PAGE
         url = answer_url if asks else page
-        said = words(one.type, incident, service, one.reason, page, url if asks else None)
-        more = {}
+        known = short(context) if context and asks else ()
+        answer = url if asks else None
+        said = words(one.type, incident, service, one.reason, page, answer, known)
+        more = {"context": context} if context and asks else {}
     if code is not None:
         said = answerable(said, code, count)
         more["reply_code"] = code

@@ -27,7 +27,8 @@ from tocsin.core.plans import (
 )
 from tocsin.core.reply import Subject
 from tocsin.core.retry import Outcome, Report, next_attempt
-from tocsin.store import contacts, incidents, jobs, notifications, people, replies, views
+from tocsin.store import contacts, contexts, incidents, jobs, notifications, people, replies, views
+from tocsin.store.contexts import Kept
 from tocsin.store.db import Database
 from tocsin.store.jobs import Job, Kind
 from tocsin.store.notifications import Finished, Notification
@@ -156,10 +157,15 @@ class Outbox:
         }
         about = {one.one.id: _about(one, found.incidents) for one in pages}
         codes = self._reply_codes(connection, pages, about, now)
+        known = (
+            contexts.find(connection, [one.id for one in leads.values()])
+            if plans.sentry and leads
+            else {}
+        )
         return [
             *self._write_notices(connection, plans, notices, found, now),
             *(
-                self._page(one, about[one.one.id], shown, plans, codes.get(one.one.id), now)
+                self._page(one, about[one.one.id], shown, plans, codes.get(one.one.id), known, now)
                 for one in pages
             ),
         ]
@@ -171,6 +177,7 @@ class Outbox:
         shown: Mapping[str, views.IncidentView],
         plans: Plans,
         code: int | None,
+        known: Mapping[str, Kept],
         now: datetime,
     ) -> Sending:
         one = going.one
@@ -187,6 +194,7 @@ class Outbox:
             code,
             now,
             answer_url(self._vault, self._public_url, incident, user.id, now),
+            known[incident.id].context if incident.id in known else None,
         )
         return Sending(
             job=going.job,

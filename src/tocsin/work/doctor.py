@@ -17,7 +17,7 @@ from tocsin.core.model import (
     Severity,
 )
 from tocsin.core.plans import Plans
-from tocsin.store import jobs, notifications
+from tocsin.store import jobs, joined, notifications
 from tocsin.work.currentfile import living
 
 #: Due work that waits longer has nobody who does it.
@@ -136,6 +136,20 @@ def _work(patient: Patient) -> Iterator[tuple[str, str]]:
         )
 
 
+def _sentry(patient: Patient) -> Iterator[tuple[str, str]]:
+    for one in joined.all_of(patient.connection, patient.plans, patient.now):
+        name = one.integration.name
+        if one.error is not None and one.error_at is not None:
+            since = f"{one.error_at:%Y-%m-%d %H:%M} UTC"
+            text = f"Sentry cannot be asked since {since}, and lost webhooks are not found"
+            yield f"{name}: {text} ({one.error})", f"see `tocsin sentry status {name}`"
+        if one.failed:
+            yield (
+                f"{name}: {one.failed} acts could not be done in Sentry within the last day",
+                "the timelines of the incidents say why; `tocsin sentry status` checks the token",
+            )
+
+
 def _machine(patient: Patient) -> Iterator[tuple[str, str]]:
     free = shutil.disk_usage(patient.data_dir).free
     if free < LITTLE_ROOM:
@@ -157,6 +171,7 @@ CHECKS: Sequence[tuple[str, Callable[[Patient], Iterator[tuple[str, str]]]]] = (
     ("contact methods", _contact_methods),
     ("schedules", _coverage),
     ("work", _work),
+    ("Sentry", _sentry),
     ("machine", _machine),
 )
 

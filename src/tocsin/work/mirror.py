@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from tocsin.core.context import short
 from tocsin.core.mirror import (
     SAID,
     Act,
@@ -202,10 +203,6 @@ def _finished(result: Done, batch: Batch, now: datetime) -> Finished:
     )
 
 
-#: What is done without a word, for every incident.
-_SILENT = frozenset({Act.LINK, Act.CONTEXT})
-
-
 def _entry(
     result: Done, went: Finished, incident: Incident, now: datetime
 ) -> dict[str, Any] | None:
@@ -213,8 +210,11 @@ def _entry(
     task = result.task
     said = SAID[task.act]
     kind, text = TimelineKind.NOTE, ""
-    if went.state is TaskState.DONE and result.verdict is Verdict.DO:
-        text = "" if task.act in _SILENT else f"{said} in Sentry{_more(task)}"
+    if went.state is TaskState.DONE and result.context is not None:
+        known = ", ".join(f"{name.lower()} {text}" for name, text in short(result.context))
+        text = f"Sentry says: {known}" if known else ""
+    elif went.state is TaskState.DONE and result.verdict is Verdict.DO:
+        text = "" if task.act is Act.LINK else f"{said} in Sentry{_more(task)}"
     elif went.state is TaskState.DROPPED:
         text = f"not {said} in Sentry: {result.why}"
     elif task.act is Act.CONTEXT:

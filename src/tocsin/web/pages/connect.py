@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from tocsin.core.access import Action
 from tocsin.core.plans import Integration
 from tocsin.store.deliveries import LogFilter, log_page
+from tocsin.store.joined import of_integration
 from tocsin.store.vault import new_key
 from tocsin.web.pages.faults import FAULTS, faults_of
 from tocsin.web.pages.integrations import things
@@ -21,6 +22,7 @@ from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.work.collection import Shown
 from tocsin.work.configure import Configurator, intake_urls
 from tocsin.work.connectplan import address_warning
+from tocsin.work.switches import Switchboard
 
 #: So many deliveries are shown beside the steps.
 LATEST = 10
@@ -90,6 +92,7 @@ def _page(
     with visit.back.desk.database.read() as connection:
         wanted = LogFilter(integration_id=one.integration.id, limit=LATEST)
         latest = log_page(connection, visit.all_plans, visit.scope, wanted).items
+        joined = of_integration(connection, visit.all_plans, one.integration.id, visit.now)
     public = visit.back.public_url
     urls = dict(zip((name for name, _ in STYLES), intake_urls(public, one.key), strict=True))
     secrets = one.shown["signing_secrets"]
@@ -112,6 +115,7 @@ def _page(
         warning=address_warning(public),
         commands=commands(urls["native"], kind, is_signed=bool(secrets) and kind == "sentry"),
         says=says(kind),
+        joined=joined,
     )
 
 
@@ -185,6 +189,29 @@ def _fault_of(secret: str) -> str:
     return ""
 
 
+# -- what is done in Sentry -----------------------------------------------------------------------
+
+_SWITCHES = ("resolve", "note", "snooze", "link")
+
+
+@post("/integrations/{reference:str}/switches", opt={"action": Action.CONFIGURE},
+      sync_to_thread=True)  # fmt: skip
+def change_switches(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
+    """Change what is done in Sentry for what people do here."""
+    one = open_one(visit, reference)
+    wanted: dict[str, Any] = {name: visit.form.has(name) for name in _SWITCHES}
+    wanted["acknowledge"] = visit.form.text("acknowledge") or "off"
+    desk = visit.back.desk
+    try:
+        Switchboard(desk.database, desk.plans).change(
+            one.integration.id, wanted, visit.caller, visit.now
+        )
+    except FAULTS as error:
+        return _page(visit, one, faults_of(error), status=422)
+    visit.back.changed()
+    return visit.go(f"{one.path}#joined", "Saved. It counts for what is done from now on.")
+
+
 # -- a sample -------------------------------------------------------------------------------------
 
 
@@ -208,4 +235,4 @@ async def send_sample(visit: Visiting, reference: FromPath[str]) -> Response[byt
     return visit.go(back, f"Sent, answered {status}: {outcome}.")
 
 
-PAGES: tuple[Any, ...] = (show_integration, change_secrets, send_sample)
+PAGES: tuple[Any, ...] = (show_integration, change_secrets, change_switches, send_sample)

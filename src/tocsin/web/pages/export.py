@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from tocsin.core.context import short
 from tocsin.store.casefile import CaseFile
 from tocsin.web.pages.history import facts_of, history
 from tocsin.web.pages.visit import Visit
@@ -50,6 +51,7 @@ def _lines(case: CaseFile, visit: Visit) -> Iterator[str]:
         ("Resolved", _at(one.resolved_at)),
         ("Seen", f"{one.occurrence_count} times"),
         *((name, fact if isinstance(fact, str) else _at(fact)) for name, fact in facts_of(case)),
+        *(short(case.context.context) if case.context and case.context.context else ()),
     ]
     yield from (f"- **{escaped(name)}**: {escaped(text)}" for name, text in facts if text)
     yield f"- **Page**: <{visit.back.public_url.rstrip('/')}/incidents/{one.number}>"
