@@ -21,7 +21,6 @@ from tocsin.sentry.shapes import (
     Owner,
     Raised,
     Shape,
-    read_odd,
 )
 
 T = TypeVar("T")
@@ -80,7 +79,7 @@ def stand_of(issue: Issue) -> Stand:
 
 def _past(issue: Issue) -> Sequence[_Activity]:
     try:
-        return msgspec.json.decode(issue.raw, type=_Lived, dec_hook=read_odd).activity or ()
+        return msgspec.json.decode(issue.raw, type=_Lived).activity or ()
     except msgspec.DecodeError:
         return ()
 
