@@ -18,7 +18,7 @@ COMMANDS = (
     "incidents", "ack", "resolve", "snooze", "escalate", "reassign", "add-responder", "priority",
     "note", "merge", "unmerge", "oncall", "explain", "page", "deliveries", "replay",
     "key create", "key list", "key revoke", "user add", "user link",
-    "sentry connect", "sentry status", "sentry disconnect",
+    "sentry connect", "sentry status", "sentry switch", "sentry disconnect",
     "config show", "config new-key",
 )  # fmt: skip
 

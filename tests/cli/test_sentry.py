@@ -205,3 +205,20 @@ def test_status_ends_with_1_when_anything_is_gone(tocsin: Tocsin, sentry: FakeSe
     done = tocsin.run("sentry", "status")
     assert done.returncode == 1
     assert "the token is not valid" in done.stdout
+
+
+def test_what_is_done_in_sentry_is_switched_by_command(tocsin: Tocsin, sentry: FakeSentry):
+    tocsin.start()
+    connect(tocsin, sentry, "--no-test")
+    shown = tocsin.run("sentry", "switch").stdout
+    assert "acknowledge off" in shown
+    assert "webhooks lost in the last 7 days: 0" in shown
+    done = tocsin.run(
+        "sentry", "switch", "--acknowledge", "both", "--resolve", "--no-link", "--json"
+    )
+    assert json.loads(done.stdout)["switches"] == {
+        "acknowledge": "both", "resolve": True, "note": False, "snooze": False, "link": False,
+    }  # fmt: skip
+    wrong = tocsin.run("sentry", "switch", "--acknowledge", "loudly")
+    assert wrong.returncode == 2
+    assert "off" in wrong.stderr

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tocsin.cli.actions import Json
+from tocsin.core.sentry import Acknowledging
 
 sentry_app = typer.Typer(help="Connections with Sentry.", no_args_is_help=True)
 
@@ -95,6 +96,49 @@ def status(
     from tocsin.cli.connecting import show_status
 
     show_status(integration, as_json=as_json)
+
+
+@sentry_app.command()
+def switch(
+    integration: Name = "sentry",
+    acknowledge: Annotated[
+        Acknowledging | None,
+        typer.Option(
+            help="Acknowledged here: assign the issue there, write a note, both, or nothing.",
+            show_default="as it is",
+        ),
+    ] = None,
+    resolve: Annotated[
+        bool | None,
+        typer.Option(help="Resolved here by a person: there too.", show_default="as it is"),
+    ] = None,
+    note: Annotated[
+        bool | None, typer.Option(help="A note here: a note there.", show_default="as it is")
+    ] = None,
+    snooze: Annotated[
+        bool | None,
+        typer.Option(help="Snoozed here: archived there until then.", show_default="as it is"),
+    ] = None,
+    link: Annotated[
+        bool | None,
+        typer.Option(
+            help="A link to the incident in the sidebar of the issue.", show_default="as it is"
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is done in Sentry for what people do here, and change what is named."""
+    from tocsin.cli.switching import switch_sentry
+
+    wanted = {
+        "acknowledge": acknowledge,
+        "resolve": resolve,
+        "note": note,
+        "snooze": snooze,
+        "link": link,
+    }
+    named = {name: value for name, value in wanted.items() if value is not None}
+    switch_sentry(integration, named, as_json=as_json)
 
 
 @sentry_app.command()

@@ -252,7 +252,8 @@ def lately(connection: Connection, integration_ids: Sequence[str]) -> dict[str, 
     parts = [
         select(
             select(column.integration_id, column.received_at, column.status, column.url_style)
-            .where(column.integration_id == id_)
+            # What was asked for did not come in.
+            .where(column.integration_id == id_, column.url_style != "reconcile")
             .order_by(column.id.desc())
             .limit(SAMPLE)
             .subquery()
