@@ -16,6 +16,9 @@ How a place in a body is written, in TOML:
     both, joined by a colon, or the one that is there;
 ``projects.*``
     each text of the list found there;
+``triggers[label=/action].actions[].settings``
+    what is below those items of the lists whose ``label`` is the text at that place of the body,
+    or below all of them (for ``choices`` only, which are names with values);
 ``=text``
     this very text.
 """
@@ -35,8 +38,10 @@ import msgspec
 
 from tocsin.core.body import Body
 from tocsin.core.model import (
+    Knowledge,
     Priority,
     Severity,
+    Sight,
     Signal,
     Verb,
 )
@@ -52,10 +57,14 @@ T = TypeVar("T")
 FIELDS = frozenset({
     "id", "action", "status", "level", "priority", "title", "link", "project", "environment",
     "tags", "test", "occurred_at", "actor", "assignee", "comment", "description", "substatus",
+    "events", "users", "release", "kind", "choices",
 })  # fmt: skip
 
 #: Tags kept for routes; a body may carry thousands.
 MAX_TAGS = 100
+
+#: Choices of a rule that are read; there are as many as its form has fields.
+MAX_CHOICES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +127,32 @@ class Place:
                     yield text
 
 
+#: A dot that is not within brackets.
+_DOT = re.compile(r"\.(?![^\[]*\])")
+
+
 def _keys(path: str) -> tuple[str, ...]:
-    return tuple(key for key in path.lstrip("/").split(".") if key)
+    return tuple(key for key in _DOT.split(path.lstrip("/")) if key)
+
+
+_ITEMS = re.compile(r"(?P<list>[^\[]+)\[(?:(?P<key>[^=\]]+)=(?P<place>[^\]]+))?\]")
+
+
+def values_at(body: Body, value: Any, keys: Sequence[str]) -> Iterator[Any]:
+    """Yield every value at a path whose lists are entered by ``[]``."""
+    for at, key in enumerate(keys):
+        items = _ITEMS.fullmatch(key)
+        if items is None:
+            value = dig(value, (key,))
+            continue
+        wanted = as_text(dig(body, _keys(items["place"]))) if items["place"] else None
+        found = dig(value, (items["list"],))
+        for item in found if isinstance(found, list) else ():
+            is_meant = items["key"] is None or as_text(dig(item, (items["key"],))) == wanted
+            if is_meant:
+                yield from values_at(body, item, keys[at + 1 :])
+        return
+    yield value
 
 
 def dig(value: Any, keys: Sequence[str]) -> Any:
@@ -151,7 +184,7 @@ def pairs_of(value: Any) -> Iterator[tuple[str, Any]]:
             match pair:
                 case [str(name), worth]:
                     yield name, worth
-                case {"key": str(name), "value": worth}:
+                case {"key": str(name), "value": worth} | {"name": str(name), "value": worth}:
                     yield name, worth
 
 
@@ -214,6 +247,10 @@ class Dialect:
     dedup: Mapping[str, str]
     #: ``resource.action`` to the sentence on the timeline.
     text: Mapping[str, str]
+    #: The word of the field ``substatus``, or else ``resource.action``, to how it comes.
+    sight: Mapping[str, Sight]
+    #: Words of the field ``kind`` that say that it was made of a metric alert.
+    metric_kinds: frozenset[str]
     #: The source of a signal with a project, and of one without.
     named_source: str
     source: str
@@ -333,7 +370,40 @@ def read(
             for name, places in dialect.details.items()
             if (text := first(body, reading.roots, places))
         },
+        known=_known(dialect, reading, find),
+        choices=tuple(_choices(find))[:MAX_CHOICES],
     )
+
+
+def _known(dialect: Dialect, reading: Reading, find: _Finder) -> Knowledge:
+    about = reading.shape.dedup or ""
+    release = find("release")
+    by_word = dialect.sight.get(find("substatus") or "")
+    return Knowledge(
+        about=about,
+        sight=by_word or dialect.sight.get(reading.event),
+        event_count=_count(find("events")),
+        user_count=_count(find("users")),
+        release=clean(release, 200) if release else None,
+        is_metric=about == "metric" or not dialect.metric_kinds.isdisjoint(find.all("kind")),
+    )
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def _choices(find: _Finder) -> Iterator[tuple[str, str]]:
+    """Yield names and values from the first place that has any."""
+    for place in find.reading.shape.fields.get("choices", ()):
+        roots = (find.body,) if place.is_absolute else find.reading.roots
+        for root in roots:
+            for found in values_at(find.body, root, place.keys):
+                named = [(name, as_text(value)) for name, value in pairs_of(found)]
+                chosen = [(clean(name, 100), clean(text, 200)) for name, text in named if text]
+                if chosen:
+                    yield from chosen
+                    return
 
 
 #: Verbs that cannot be followed without knowing the alert.

@@ -58,6 +58,35 @@ class OpenIncident(Said):
     urgency: Urgency
     previous_incident_id: str | None
     occurrence_count: int = 1
+    #: Chosen by the rule that sent it, and kept through whatever the service's tables say.
+    is_urgency_chosen: bool = False
+    policy_id: str | None = None
+    #: What becomes part of it while it is open, as ``core.noise.group_key`` says.
+    group_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join(Said):
+    """Another alert becomes part of an incident that is open."""
+
+    incident_id: str
+    title: str
+    severity: Severity
+    urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gather:
+    """From now on others become part of it, as ``core.noise.group_key`` says."""
+
+    group_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entitle:
+    """Its title says what it is about now."""
+
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +147,7 @@ class Reopen(Said):
     """The condition came back within the re-open window: the same incident goes on."""
 
     urgency: Urgency
+    is_urgency_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,16 +159,16 @@ class RaiseUrgency(Said):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppress(Said):
-    """A maintenance window keeps it from paging until a time."""
+    """Something keeps it from paging until a time: a maintenance window, or a hold."""
 
     until: datetime
-    #: Every window that does, as ``core.triage.window_key`` names them.
+    #: Every window that does, as ``core.triage.window_key`` names them, and the hold.
     windows: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsuppress(Said):
-    """No maintenance window keeps it from paging any more."""
+    """Nothing keeps it from paging any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +342,9 @@ Effect: TypeAlias = (
     SeeAlert
     | CloseAlert
     | OpenIncident
+    | Join
+    | Gather
+    | Entitle
     | Count
     | Raise
     | Acknowledge

@@ -22,6 +22,7 @@ from tocsin.core.model import (
     Severity,
     Urgency,
 )
+from tocsin.core.noise import sentences as noise_sentences
 from tocsin.core.notify import reach, tabled_urgency, urgency
 from tocsin.core.plans import Plans, Policy, Service, Step, Target, User
 from tocsin.core.schedule import on_call, standing
@@ -99,6 +100,7 @@ def _before(
     yield f"An incident of {service.name} with {what} has {loudness} urgency{outside}."
     if tabled.is_above(loudness):
         yield f"When support hours begin, it is raised to {tabled} urgency, and this begins anew."
+    yield from noise_sentences(service.noise)
     for window in plans.maintenance_windows:
         if window.begins_at <= at < window.ends_at and (
             not window.service_ids or service.id in window.service_ids

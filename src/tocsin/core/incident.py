@@ -210,7 +210,7 @@ def raise_urgency(
 
     What waited pages if nobody has taken it. If it is not time yet, it is looked at again then.
     """
-    if not incident.is_open or service is None:
+    if not incident.is_open or incident.is_urgency_chosen or service is None:
         return ()
     derived = urgency(service, incident.severity, incident.priority, now)
     if not derived.is_above(incident.urgency):
@@ -233,12 +233,13 @@ def merge(source: Incident, target: Incident, by: Actor) -> tuple[list[fx.Effect
     for one in (source, target):
         if not one.is_open:
             raise Refused(f"incident {one.number} is resolved and cannot be merged")
-    gone = fx.MergeInto(text=f"merged into #{target.number}", by=by, into_id=target.id)
+    gone = fx.MergeInto(text=f"merged into {_name(target)}", by=by, into_id=target.id)
+    name = _name(source)
     worse = source.severity.is_above(target.severity)
     louder = source.urgency.is_above(target.urgency)
     taken: list[fx.Effect] = [
         fx.TakeAlerts(
-            text=f"#{source.number} was merged into this: {source.title}",
+            text=f"{name} was merged into this: {source.title}",
             by=by,
             occurrence_count=source.occurrence_count,
             alert_count=source.alert_count,
@@ -249,12 +250,17 @@ def merge(source: Incident, target: Incident, by: Actor) -> tuple[list[fx.Effect
     # What is loud stays so: neither a quiet incident nor one in maintenance may swallow it.
     freed = target.suppressed_until is not None and source.suppressed_until is None
     if freed:
-        taken.append(fx.Unsuppress(text=f"#{source.number} is not in maintenance", by=by))
+        taken.append(fx.Unsuppress(text=f"{name} was not kept quiet", by=by))
     if (louder and target.status in PAGES_AGAIN) or (
         freed and target.status is IncidentStatus.TRIGGERED
     ):
         taken += [fx.CancelPages(), fx.Restart()]
     return [gone, *ENDING], taken
+
+
+def _name(incident: Incident) -> str:
+    """Name an incident; one that is opened and merged at once has no number yet."""
+    return f"#{incident.number}" if incident.number else "another incident"
 
 
 def add_responder(
@@ -373,7 +379,10 @@ def _reopened(incident: Incident, effect: fx.Reopen, _at: datetime) -> Incident:
         incident,
         resolved_at=None,
         urgency=effect.urgency,
+        is_urgency_chosen=effect.is_urgency_chosen,
         occurrence_count=incident.occurrence_count + 1,
+        # What was opened since has the others, if anything was.
+        group_key=None,
     )
 
 
@@ -445,6 +454,25 @@ def _grown(incident: Incident, effect: fx.TakeAlerts, _at: datetime) -> Incident
     )
 
 
+def _joined(incident: Incident, effect: fx.Join, _at: datetime) -> Incident:
+    return replace(
+        incident,
+        title=effect.title,
+        occurrence_count=incident.occurrence_count + 1,
+        alert_count=incident.alert_count + 1,
+        severity=effect.severity,
+        urgency=effect.urgency,
+    )
+
+
+def _gathering(incident: Incident, effect: fx.Gather, _at: datetime) -> Incident:
+    return replace(incident, group_key=effect.group_key)
+
+
+def _entitled(incident: Incident, effect: fx.Entitle, _at: datetime) -> Incident:
+    return replace(incident, title=effect.title)
+
+
 def _shrunk(incident: Incident, effect: fx.LoseAlert, _at: datetime) -> Incident:
     return replace(
         incident,
@@ -495,6 +523,9 @@ def _due(incident: Incident, effect: fx.LookAgainAt, _at: datetime) -> Incident:
 
 _CHANGES: dict[type, Callable[..., Incident]] = {
     fx.Count: _counted,
+    fx.Join: _joined,
+    fx.Gather: _gathering,
+    fx.Entitle: _entitled,
     fx.Raise: _raised,
     fx.Acknowledge: _acknowledged,
     fx.Resolve: _resolved,

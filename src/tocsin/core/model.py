@@ -161,6 +161,35 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
+class Sight(StrEnum):
+    """How a condition comes before us, as its source tells it."""
+
+    NEW = "new"
+    #: It was over, and is there again.
+    REGRESSED = "regressed"
+    #: It happens much more often than it did.
+    ESCALATING = "escalating"
+    #: A person took it up again.
+    BACK = "back"
+    #: The source has put it away, until it tells otherwise.
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """What a source knows of a condition beside how bad it is: noise rules go by it."""
+
+    #: The dialect's row for dedup keys: ``issue``, ``metric``; empty for what concerns no alert.
+    about: str = ""
+    #: None where the source does not say.
+    sight: Sight | None = None
+    event_count: int | None = None
+    user_count: int | None = None
+    release: str | None = None
+    #: Whether it is a metric alert, or what the source made of one.
+    is_metric: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """One request, read by a dialect. It has no life of its own."""
@@ -192,6 +221,9 @@ class Signal:
     actor: str = ""
     #: Named facts for people (culprit, release, …), never used in a decision.
     details: Mapping[str, str] = field(default_factory=dict)
+    known: Knowledge = Knowledge()
+    #: What the rule that sent it chose, by name: ``core.choice`` reads it.
+    choices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +249,10 @@ class Alert:
     incident_id: str | None
     #: Whether it was resolved because the source said so, and not by a person or the clock.
     is_over_at_source: bool = False
+    #: As ``Knowledge.about``.
+    about: str = ""
+    #: Whether the source has put it away: what it says of its own accord is no regression.
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +322,10 @@ class Incident:
     merged_into_id: str | None = None
     #: More than one after a merge: it then resolves with the last of them.
     alert_count: int = 1
+    #: What else becomes part of it while it is open, as ``core.noise.group_key`` says.
+    group_key: str | None = None
+    #: Whether its urgency was chosen, and no table of the service changes it.
+    is_urgency_chosen: bool = False
 
     @property
     def is_open(self) -> bool:

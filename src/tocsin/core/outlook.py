@@ -12,6 +12,7 @@ from datetime import datetime
 from tocsin.core import effects as fx
 from tocsin.core.escalation import Turns, look
 from tocsin.core.model import EscalationState, Incident, IncidentStatus, Urgency
+from tocsin.core.noise import held_until
 from tocsin.core.plans import Plans
 
 
@@ -79,6 +80,8 @@ def _acknowledged(known: Known) -> Outlook:
 def _triggered(known: Known) -> Outlook:
     until = known.incident.suppressed_until
     if until is not None and until > known.now:
+        if held_until(known.incident) == until:
+            return Outlook(before="it is held, and pages", at=until, after="unless it is over then")
         return Outlook(before="maintenance ends", at=until, after="and nobody is paged before")
     found = [one for one in (_waiting(known), _step(known)) if one is not None]
     return min(found, key=lambda one: one.at or known.now, default=_ended(known))

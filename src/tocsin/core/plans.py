@@ -104,6 +104,35 @@ class MaintenanceWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Let what is new and matters little wait before it pages."""
+
+    lasts: timedelta
+    #: What matters little.
+    priorities: frozenset[Priority] = frozenset({Priority.LOW})
+    #: With so many of either it pages at once.
+    events: int | None = None
+    users: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """How a service is spared what its source knows to be noise; ``core/noise.py`` goes by it."""
+
+    hold: Hold | None = None
+    #: Whether what is seen for the first time is recorded, and opens no incident.
+    records_first_sight: bool = False
+    #: Whether all that one release brought is one incident.
+    one_per_release: bool = False
+    #: Whether what was archived at the source stays quiet until the source takes it up again.
+    follows_archive: bool = False
+    #: Resolve by itself when the source was quiet for so long.
+    quiet_after: timedelta | None = None
+    #: Whether a metric alert and what the source made of it are one incident.
+    joins_metric_issues: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """The thing that is watched and owned."""
 
@@ -117,6 +146,7 @@ class Service:
     reopen_window: timedelta | None = None
     auto_resolve_after: timedelta | None = None
     support_hours: SupportHours | None = None
+    noise: Noise = Noise()
     is_deleted: bool = False
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from tocsin.core import effects as fx
+from tocsin.core import noise
+from tocsin.core.choice import NO_CHOICE, Chosen
 from tocsin.core.incident import (
     ENDING,
     PAGES_AGAIN,
@@ -16,22 +18,31 @@ from tocsin.core.incident import (
     Cell,
     Move,
     acknowledge,
+    merge,
     resolve,
 )
 from tocsin.core.model import (
+    TOCSIN,
     Actor,
     Alert,
     DeliveryOutcome,
     Incident,
     IncidentStatus,
+    Knowledge,
+    Sight,
     Signal,
+    Urgency,
     Verb,
 )
+from tocsin.core.noise import Held
 from tocsin.core.notify import raise_later, urgency
 from tocsin.core.plans import MaintenanceWindow, Route, Service
 
 #: A source's own test resolves itself after this.
 TEST_LASTS = timedelta(hours=1)
+
+#: A source that tells of something new twice, in whatever order, does so within this.
+TOLD_TWICE = timedelta(minutes=5)
 
 #: An error must be this much newer than the resolve to count as a regression: one that was on its
 #: way when somebody resolved is none.
@@ -45,6 +56,10 @@ class Decision:
     verb: Verb
     outcome: DeliveryOutcome
     effects: tuple[fx.Effect, ...] = ()
+    #: What happens to the incident that has the group of the signal; before ``effects``.
+    group_effects: tuple[fx.Effect, ...] = ()
+    #: Why no incident was opened, where a rule of the service kept it from that.
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,11 @@ class Case:
     windows: tuple[MaintenanceWindow, ...] = ()
     #: Whether the incident has other alerts that still fire (after a merge).
     others_fire: bool = False
+    #: What the rule that sent it chose.
+    chosen: Chosen = NO_CHOICE
+    #: What it belongs to besides its alert, and the open incident that has that.
+    group_key: str | None = None
+    group: Incident | None = None
 
 
 def triage(case: Case) -> Decision:
@@ -67,7 +87,14 @@ def triage(case: Case) -> Decision:
     verb = case.signal.verb
     if verb is Verb.REGRESS:
         verb = Verb.TRIGGER if _has_regressed(case) else Verb.NONE
+    elif verb is not Verb.NONE and _is_put_away(case):
+        verb = Verb.RESOLVE
     return _DECIDE[verb](case)
+
+
+def _is_put_away(case: Case) -> bool:
+    """Whether it was archived, and the service follows that in whatever dialect."""
+    return case.service.noise.follows_archive and case.signal.known.sight is Sight.ARCHIVED
 
 
 def _has_regressed(case: Case) -> bool:
@@ -75,6 +102,9 @@ def _has_regressed(case: Case) -> bool:
     if alert is None or alert.resolved_at is None or occurred_at is None:
         return False
     if case.incident is not None and case.incident.is_open:
+        return False
+    # Of what is archived there is news all the time; the source says when it is to be looked at.
+    if alert.is_archived and case.service.noise.follows_archive:
         return False
     return occurred_at > alert.resolved_at + REGRESSION_MARGIN
 
@@ -106,101 +136,267 @@ def suppressing(
     return sorted(on, key=lambda window: window.ends_at, reverse=True)
 
 
-def suppress(on: Sequence[MaintenanceWindow]) -> tuple[fx.Suppress, ...]:
-    """Keep an incident from paging while windows last, if there are any."""
-    if not on:
+def suppress(on: Sequence[MaintenanceWindow], held: Held | None = None) -> tuple[fx.Suppress, ...]:
+    """Keep an incident from paging while windows or a hold last, if there are any."""
+    ends: list[datetime] = []
+    texts: list[str] = []
+    keys: list[str] = []
+    if on:
+        longest = on[0]
+        why = f": {longest.reason}" if longest.reason else ""
+        end = f"{longest.ends_at:%Y-%m-%d %H:%M} UTC"
+        texts.append(f"in maintenance until {end}{why}; nobody is paged")
+        ends.append(longest.ends_at)
+        keys += [window_key(window) for window in on]
+    if held:
+        texts.append(held.text)
+        ends.append(held.until)
+        keys.append(held.key)
+    if not ends:
         return ()
-    longest = on[0]
-    why = f": {longest.reason}" if longest.reason else ""
-    text = f"in maintenance until {longest.ends_at:%Y-%m-%d %H:%M} UTC{why}; nobody is paged"
-    keys = tuple(window_key(window) for window in on)
-    return (fx.Suppress(text=text, until=longest.ends_at, windows=keys),)
+    return (fx.Suppress(text="; ".join(texts), until=max(ends), windows=tuple(keys)),)
 
 
 def release(
-    incident: Incident, windows: Iterable[MaintenanceWindow], now: datetime
+    incident: Incident,
+    windows: Iterable[MaintenanceWindow],
+    now: datetime,
+    service: Service | None = None,
 ) -> tuple[fx.Effect, ...]:
-    """A maintenance window may have ended: page if it is still open, or go on waiting.
+    """What kept it quiet may have ended: page if it is still open, or go on waiting.
 
     It waits on while one of the windows that matched it goes on as it was, or one of its service
-    that matches everything.
+    that matches everything; and while it is held, by a rule that its service still has.
     """
     if incident.suppressed_until is None or not incident.is_open:
         return ()
+    holds = service is not None and service.noise.hold is not None
+    return _freed(incident, windows, now, is_held=holds)
+
+
+def _freed(
+    incident: Incident,
+    windows: Iterable[MaintenanceWindow],
+    now: datetime,
+    *,
+    is_held: bool,
+    why: str = "",
+) -> tuple[fx.Effect, ...]:
+    """Let an incident page, unless something else keeps it quiet; ``why`` it is held no more."""
     on = [
         window
         for window in windows
         if _is_on(window, incident.service_id, now)
         and (window.match is None or window_key(window) in incident.suppressed_by)
     ]
-    if on:
-        on.sort(key=lambda window: window.ends_at, reverse=True)
-        until, keys = on[0].ends_at, tuple(window_key(window) for window in on)
-        changed = until != incident.suppressed_until
-        text = f"maintenance goes on until {until:%Y-%m-%d %H:%M} UTC" if changed else ""
-        return (fx.Suppress(text=text, until=until, windows=keys),)
-    freed = fx.Unsuppress(text="maintenance is over")
+    ends = {window_key(window): window.ends_at for window in on}
+    until = noise.held_until(incident)
+    if is_held and until is not None and until > now:
+        ends[Held(until=until, text="").key] = until
+    if ends:
+        last = max(ends.values())
+        what = "maintenance goes on" if on else "held"
+        changed = last != incident.suppressed_until
+        text = f"{what} until {last:%Y-%m-%d %H:%M} UTC" if changed else ""
+        said = "; ".join(part for part in (why, text) if part)
+        return (fx.Suppress(text=said, until=last, windows=tuple(ends)),)
+    was_held = until is not None and until == incident.suppressed_until
+    text = why or ("held long enough: it is not over" if was_held else "maintenance is over")
+    freed = fx.Unsuppress(text=text)
     return (freed, fx.Restart()) if incident.status is IncidentStatus.TRIGGERED else (freed,)
 
 
 def begin(
-    opened: fx.OpenIncident, service: Service, windows: Iterable[MaintenanceWindow], now: datetime
+    opened: fx.OpenIncident,
+    service: Service,
+    windows: Iterable[MaintenanceWindow],
+    now: datetime,
+    held: Held | None = None,
 ) -> tuple[fx.Effect, ...]:
     """Open an incident, however that came about: with all that is due in its life by the clock."""
     on = suppressing(windows, service.id, opened.signal, now)
-    return (opened, fx.LookAgainAt(at=now), *_by_the_clock(opened.signal, service, on, now))
+    by_the_clock = _by_the_clock(
+        opened.signal, service, now, is_urgency_chosen=opened.is_urgency_chosen
+    )
+    return (opened, fx.LookAgainAt(at=now), *suppress(on, held), *by_the_clock)
 
 
 def _by_the_clock(
-    signal: Signal, service: Service, on: Sequence[MaintenanceWindow], now: datetime
+    signal: Signal, service: Service, now: datetime, *, is_urgency_chosen: bool
 ) -> tuple[fx.Effect, ...]:
     """Ask for what time alone will do to a cycle that begins now."""
-    lasts = TEST_LASTS if signal.is_test else service.auto_resolve_after
+    spans = [TEST_LASTS if signal.is_test else service.auto_resolve_after]
+    if signal.known.about == noise.ISSUE:
+        spans.append(service.noise.quiet_after)
+    lasts = min((span for span in spans if span), default=None)
+    later = raise_later(service, signal.severity, signal.priority, now)
     return (
-        *suppress(on),
-        *raise_later(service, signal.severity, signal.priority, now),
+        *(() if is_urgency_chosen else later),
         *((fx.ResolveAt(at=now + lasts),) if lasts else ()),
     )
+
+
+def _loudness(case: Case, incident: Incident | None = None) -> Urgency:
+    """Derive the urgency: as the rule that sent it chose, now or when it opened the incident."""
+    if case.chosen.urgency is not None:
+        return case.chosen.urgency
+    if incident is not None and incident.is_urgency_chosen:
+        return incident.urgency
+    signal = case.signal
+    return urgency(case.service, signal.severity, signal.priority, case.now)
 
 
 def _trigger(case: Case) -> Decision:
     seen = fx.SeeAlert(signal=case.signal, service_id=case.service.id)
     incident = case.incident
     if incident is not None and TRANSITIONS[incident.status, Move.TRIGGER] is Cell.COUNT:
+        again = (*_again(case, incident), *_sooner(case, incident), *_chosen_late(case, incident))
+        into, gone = _gathered(case, incident)
         return Decision(
             verb=Verb.TRIGGER,
             outcome=DeliveryOutcome.DEDUPLICATED,
-            effects=(seen, *_again(case, incident)),
+            effects=(seen, *again, *gone),
+            group_effects=into,
+        )
+    why = noise.unopened(case.service, case.signal, case.alert)
+    if why:
+        outcome = DeliveryOutcome.RECORDED
+        return Decision(verb=Verb.TRIGGER, outcome=outcome, effects=(seen,), reason=why)
+    if case.group is not None and noise.belongs(case.signal, case.alert):
+        outcome = DeliveryOutcome.DEDUPLICATED
+        return Decision(
+            verb=Verb.TRIGGER, outcome=outcome, effects=(seen, *_join(case, case.group))
         )
     on = suppressing(case.windows, case.service.id, case.signal, case.now)
-    outcome = DeliveryOutcome.SUPPRESSED if on else DeliveryOutcome.TRIGGERED
-    start = _reopen(case, on) if _reopens(case) else _open(case)
+    held = noise.hold(case.service, case.signal, case.alert, case.now)
+    reopens = _reopens(case)
+    is_quiet = on or (held and not reopens)
+    outcome = DeliveryOutcome.SUPPRESSED if is_quiet else DeliveryOutcome.TRIGGERED
+    start = _reopen(case, on) if reopens else _open(case, held)
     return Decision(verb=Verb.TRIGGER, outcome=outcome, effects=(seen, *start))
 
 
-def _open(case: Case) -> tuple[fx.Effect, ...]:
-    signal, service = case.signal, case.service
+def _open(case: Case, held: Held | None) -> tuple[fx.Effect, ...]:
+    signal, service, chosen = case.signal, case.service, case.chosen
+    said = (signal.text or "triggered", chosen.text)
     opened = fx.OpenIncident(
-        text=signal.text or "triggered",
+        text="; ".join(part for part in said if part),
         by=_actor(signal),
         data={"resource": signal.resource, "action": signal.action},
         signal=signal,
         service_id=service.id,
-        urgency=urgency(service, signal.severity, signal.priority, case.now),
+        urgency=_loudness(case),
         previous_incident_id=case.alert.incident_id if case.alert else None,
+        is_urgency_chosen=chosen.urgency is not None,
+        policy_id=chosen.policy.id if chosen.policy else None,
+        group_key=case.group_key if noise.belongs(signal, case.alert) else None,
     )
-    return begin(opened, service, case.windows, case.now)
+    begun = begin(opened, service, case.windows, case.now, held)
+    gone = (
+        fx.Note(text=f"the rule in Sentry is out of date: {one}; {service.name} has it as usual")
+        for one in chosen.missing
+    )
+    return (*begun, *gone)
 
 
 def _reopen(case: Case, on: Sequence[MaintenanceWindow]) -> tuple[fx.Effect, ...]:
     signal, service, now = case.signal, case.service, case.now
-    loudness = urgency(service, signal.severity, signal.priority, now)
+    is_chosen = case.chosen.urgency is not None
     text = f"came back: {signal.text or 'triggered'}"
     return (
-        fx.Reopen(text=text, by=_actor(signal), urgency=loudness),
+        fx.Reopen(
+            text=text, by=_actor(signal), urgency=_loudness(case), is_urgency_chosen=is_chosen
+        ),
         fx.Restart(),
-        *_by_the_clock(signal, service, on, now),
+        *suppress(on),
+        *_by_the_clock(signal, service, now, is_urgency_chosen=is_chosen),
     )
+
+
+def _join(case: Case, group: Incident) -> tuple[fx.Effect, ...]:
+    """Make an alert part of the open incident of its group; what is louder than that pages."""
+    signal, service, now = case.signal, case.service, case.now
+    loudness = _loudness(case, group)
+    louder, worse = loudness.is_above(group.urgency), signal.severity.is_above(group.severity)
+    why = "the same metric" if signal.known.is_metric else f"of {signal.known.release} too"
+    joined = fx.Join(
+        text=f"{why}: {signal.title}" + (", high urgency now" if louder else ""),
+        by=_actor(signal),
+        incident_id=group.id,
+        title=noise.grown_title(group, signal),
+        severity=signal.severity if worse else group.severity,
+        urgency=loudness if louder else group.urgency,
+    )
+    # Neither a quiet incident nor one that is held may swallow what is loud.
+    freed: tuple[fx.Effect, ...] = ()
+    is_loud = not suppressing(case.windows, service.id, signal, now) and not noise.hold(
+        service, signal, case.alert, now
+    )
+    if group.suppressed_until is not None and is_loud:
+        freed = (fx.Unsuppress(text=f"{signal.title} is not to be kept quiet"),)
+    pages_again = louder and group.status in PAGES_AGAIN
+    if freed:
+        pages_again = pages_again or group.status is IncidentStatus.TRIGGERED
+    elif group.suppressed_until is not None:
+        pages_again = False
+    again = (fx.CancelPages(), fx.Restart()) if pages_again else ()
+    return (joined, *noise.resolve_later(group, signal, service, now), *freed, *again)
+
+
+def _gathered(
+    case: Case, incident: Incident
+) -> tuple[tuple[fx.Effect, ...], tuple[fx.Effect, ...]]:
+    """Put an open incident where it belongs, now that its source says where that is.
+
+    Return what happens to the incident of its group, and what happens to itself. The source may
+    tell of a new issue twice, and only one of the two names its release.
+    """
+    alert, group = case.alert, case.group
+    if case.group_key is None or incident.group_key is not None or incident.alert_count > 1:
+        return (), ()
+    is_fresh = case.now - incident.triggered_at <= TOLD_TWICE
+    if alert is None or incident.previous_incident_id is not None or not is_fresh:
+        return (), ()
+    if group is None:
+        return (), (fx.Gather(group_key=case.group_key),)
+    if group.id == incident.id or incident.status is not IncidentStatus.TRIGGERED:
+        return (), ()
+    title = noise.grown_title(group, case.signal)
+    counted = replace(incident, occurrence_count=incident.occurrence_count + 1)
+    gone, taken = merge(counted, group, TOCSIN)
+    return (*taken, fx.Entitle(title=title)), tuple(gone)
+
+
+def _sooner(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
+    """Let what is held page before its time, if it has become too much."""
+    if noise.held_until(incident) is None:
+        return ()
+    seen = incident.occurrence_count + 1
+    why = noise.too_loud(case.service, case.signal, case.alert, seen)
+    if not why:
+        return ()
+    return _freed(incident, case.windows, case.now, is_held=False, why=f"held no longer: {why}")
+
+
+def _chosen_late(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
+    """Follow the policy that a rule chose for an incident that something else has opened.
+
+    A person who gave it to somebody, or has it, is not overruled.
+    """
+    policy = case.chosen.policy
+    if policy is None or incident.status is not IncidentStatus.TRIGGERED:
+        return ()
+    if incident.assigned_policy_id is not None or incident.assigned_user_id is not None:
+        return ()
+    if policy.id == case.service.escalation_policy_id:
+        return ()
+    change = fx.Reassign(
+        text=f"the rule in Sentry chose the policy {policy.name}",
+        by=_actor(case.signal),
+        user_id=None,
+        policy_id=policy.id,
+    )
+    return (change, fx.CancelPages(), fx.Restart())
 
 
 def _reopens(case: Case) -> bool:
@@ -213,8 +409,11 @@ def _reopens(case: Case) -> bool:
 def _again(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
     """Count a repeat, or raise the incident if this one is worse. One entry either way."""
     signal, service = case.signal, case.service
-    loudness = urgency(service, signal.severity, signal.priority, case.now)
+    loudness = _loudness(case, incident)
     by, text = _actor(signal), signal.text or "triggered again"
+    other = case.chosen.service
+    if other is not None and other.id != incident.service_id:
+        text += f" (its rule chose {other.name}; it stays with {service.name})"
     louder = loudness.is_above(incident.urgency)
     worse = signal.severity.is_above(incident.severity)
     if not louder and not worse:
@@ -230,6 +429,8 @@ def _again(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
         pages_again=pages_again,
     )
     later = raise_later(service, severity, signal.priority or incident.priority, case.now)
+    if incident.is_urgency_chosen or case.chosen.urgency is not None:
+        later = ()
     return (change, *later, *((fx.CancelPages(), fx.Restart()) if pages_again else ()))
 
 
@@ -247,6 +448,7 @@ def _acknowledge(case: Case) -> Decision:
 def _resolve(case: Case) -> Decision:
     incident, signal = case.incident, case.signal
     closed = fx.CloseAlert(signal=signal, service_id=case.service.id)
+    until = " until Sentry takes it up again" if _is_put_away(case) else ""
     if incident is None or not incident.is_open:
         return Decision(verb=Verb.RESOLVE, outcome=DeliveryOutcome.RECORDED, effects=(closed,))
     if case.others_fire:
@@ -256,7 +458,7 @@ def _resolve(case: Case) -> Decision:
     return Decision(
         verb=Verb.RESOLVE,
         outcome=DeliveryOutcome.RESOLVED,
-        effects=(closed, *resolve(incident, _actor(signal), signal.text)),
+        effects=(closed, *resolve(incident, _actor(signal), f"{signal.text}{until}")),
     )
 
 
@@ -315,6 +517,7 @@ def unmerge(
         source=alert.source,
         link=alert.link,
         details=alert.details,
+        known=Knowledge(about=alert.about),
     )
     opened = fx.OpenIncident(
         text=f"taken out of another incident by {by.name}",

@@ -15,6 +15,7 @@ from tocsin.core.dialect import FIELDS, Dialect, Place, Shape
 from tocsin.core.model import (
     Priority,
     Severity,
+    Sight,
     Verb,
 )
 
@@ -68,6 +69,8 @@ class DialectTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     priority: dict[str, Priority] = {}
     dedup: dict[str, str] = {}
     text: dict[str, str] = {}
+    sight: dict[str, Sight] = {}
+    metric_kinds: list[str] = []
     named_source: str = "{project}"
     source: str = ""
     empty_titles: list[str] = []
@@ -125,6 +128,8 @@ def load(name: str) -> Dialect:
         priority=raw.priority,
         dedup=raw.dedup,
         text=raw.text,
+        sight=raw.sight,
+        metric_kinds=frozenset(raw.metric_kinds),
         named_source=raw.named_source,
         source=raw.source,
         empty_titles=frozenset(raw.empty_titles),

@@ -25,6 +25,7 @@ from tocsin.core.model import (
     IncidentStatus,
     MessageType,
     NotificationState,
+    Sight,
     Signal,
     TimelineKind,
 )
@@ -34,7 +35,7 @@ from tocsin.core.plans import (
 from tocsin.store.db import TryAgain, insert_many, new_id
 from tocsin.store.incidents import alert_of, entry, incident_of, times
 from tocsin.store.jobs import Kind
-from tocsin.store.ledger import AlertKey, Ledger
+from tocsin.store.ledger import AlertKey, GroupKey, Ledger
 from tocsin.store.tables import (
     alerts,
     incident_alerts,
@@ -59,30 +60,45 @@ class Casebook:
 
     # -- loading
 
-    def load_alerts(self, keys: Iterable[AlertKey]) -> None:
+    def load_alerts(self, keys: Iterable[AlertKey], groups: Iterable[GroupKey] = ()) -> None:
         """Load and lock the latest incident of each of these alerts, and the alerts.
 
-        Raises TryAgain where an alert went to another incident while we waited for the first one.
+        And the open incidents that have these groups, with all of their alerts. Raises TryAgain
+        where an alert went to another incident while we waited for the first one.
         """
-        wanted = sorted(set(keys))
+        wanted, grouped = sorted(set(keys)), sorted(set(groups))
         if not wanted:
             return
         query = select(alerts.c.id, alerts.c.incident_id).where(
             tuple_(alerts.c.integration_id, alerts.c.dedup_key).in_(wanted)
         )
         seen = {row.id: row.incident_id for row in self._connection.execute(query)}
-        if not seen:
+        gathering = self._gathering(grouped) if grouped else []
+        if not seen and not gathering:
             return
-        ours = {None, *seen.values()}
-        merged = self._lock_incidents(ours)
+        ours = {None, *seen.values(), *gathering}
+        merged = {*self._lock_incidents(ours), *gathering}
         found: Sequence[str] | CompoundSelect[str] = sorted(seen)
         if merged:
             same = alerts.alias()
-            found = union(select(same.c.id).where(same.c.id.in_(found)), _linked_to(merged))
+            linked = _linked_to(sorted(merged))
+            found = union(select(same.c.id).where(same.c.id.in_(found)), linked)
         self._lock_alerts(alerts.c.id.in_(found))
         for alert in self._ledger.alerts.values():
             if alert.incident_id not in ours:
                 raise TryAgain(f"alert {alert.id} is another incident's now")
+        if grouped:
+            # One of these incidents may become part of another.
+            self._load_counts(sorted(id_ for id_ in ours if id_ is not None))
+
+    def _gathering(self, grouped: Sequence[GroupKey]) -> list[str]:
+        """Return the open incidents that have these groups, without holding them yet."""
+        columns = incidents.c
+        query = select(columns.id).where(
+            tuple_(columns.service_id, columns.group_key).in_(grouped),
+            columns.status != IncidentStatus.RESOLVED.value,
+        )
+        return list(self._connection.scalars(query))
 
     def load_incidents(self, ids: Iterable[str | None], *, skip_locked: bool = False) -> None:
         """Load and lock these incidents; with ``skip_locked`` leave those somebody else holds."""
@@ -118,6 +134,9 @@ class Casebook:
         if not incident_ids:
             return
         self._lock_alerts(alerts.c.id.in_(_linked_to(incident_ids)))
+        self._load_counts(incident_ids)
+
+    def _load_counts(self, incident_ids: Sequence[str]) -> None:
         links = incident_alerts.c
         counts = select(links.incident_id, links.alert_id, links.seen_before).where(
             links.incident_id.in_(incident_ids), links.is_open
@@ -180,6 +199,17 @@ class Casebook:
         """Return an incident as it stands now."""
         return self._ledger.incidents.get(id_) if id_ else None
 
+    def group(self, key: GroupKey) -> Incident | None:
+        """Return the open incident that has a group, as it stands now."""
+        return next(
+            (
+                one
+                for one in self._ledger.incidents.values()
+                if one.is_open and (one.service_id, one.group_key) == key
+            ),
+            None,
+        )
+
     # -- applying
 
     def apply(
@@ -200,6 +230,11 @@ class Casebook:
                 self._touch_alert(alert_key, effect)
             elif isinstance(effect, fx.OpenIncident):
                 incident_id = self._open(alert_key, effect, arrived_at or self._now)
+            elif isinstance(effect, fx.Join):
+                assert alert_key is not None
+                incident_id = effect.incident_id
+                self._join(alert_key, incident_id)
+                self._change(self._ledger.incidents[incident_id], effect)
             elif incident_id is not None:
                 self._change(self._ledger.incidents[incident_id], effect)
             if isinstance(effect, fx.Said) and incident_id is not None and effect.text:
@@ -215,6 +250,7 @@ class Casebook:
         fresh = _described(known, signal) if fires else known
         self._ledger.alerts[key] = replace(
             fresh,
+            is_archived=not fires and signal.known.sight is Sight.ARCHIVED,
             occurrence_count=known.occurrence_count + fires,
             last_seen_at=self._now if fires else known.last_seen_at,
             resolved_at=None if fires else self._now,
@@ -239,6 +275,7 @@ class Casebook:
             last_seen_at=self._now,
             resolved_at=None,
             incident_id=None,
+            about=signal.known.about,
         )
 
     def _open(self, key: AlertKey | None, effect: fx.OpenIncident, at: datetime) -> str:
@@ -261,8 +298,10 @@ class Casebook:
             is_test=signal.is_test,
             escalation=Escalation(),
             assigned_user_id=None,
-            assigned_policy_id=None,
+            assigned_policy_id=effect.policy_id,
             triggered_at=at,
+            group_key=effect.group_key,
+            is_urgency_chosen=effect.is_urgency_chosen,
         )
         self._ledger.incidents[incident.id] = incident
         self._ledger.new_incidents.add(incident.id)
@@ -275,6 +314,13 @@ class Casebook:
                 alert, incident_id=incident.id, service_id=effect.service_id
             )
         return incident.id
+
+    def _join(self, key: AlertKey, incident_id: str) -> None:
+        alert = self._ledger.alerts[key]
+        self._ledger.changed_alerts.add(key)
+        self._link(incident_id, alert, alert.occurrence_count - 1)
+        service_id = self._ledger.incidents[incident_id].service_id
+        self._ledger.alerts[key] = replace(alert, incident_id=incident_id, service_id=service_id)
 
     def _change(self, incident: Incident, effect: fx.Effect) -> None:
         changed = evolve(incident, effect, self._now)
@@ -365,6 +411,7 @@ class Casebook:
             "is_open": True,
             "seen_before": seen_before,
         })  # fmt: skip
+        self._ledger.seen_before[incident_id, alert.id] = seen_before
 
     def seen_in(self, incident_id: str, alert: Alert) -> int:
         """Return how often an alert was seen while it was part of an incident."""
@@ -474,6 +521,7 @@ _FOLLOW: dict[type, Callable[..., None]] = {
 #: The kind of timeline entry an effect makes, where it does not carry one itself.
 _ENTRY: dict[type, TimelineKind] = {
     fx.OpenIncident: TimelineKind.OPENED,
+    fx.Join: TimelineKind.REPEATED,
     fx.Count: TimelineKind.REPEATED,
     fx.Raise: TimelineKind.RAISED,
     fx.Acknowledge: TimelineKind.ACKNOWLEDGED,
@@ -512,4 +560,5 @@ def _described(alert: Alert, signal: Signal) -> Alert:
         source=signal.source,
         link=signal.link or alert.link,
         details={**alert.details, **signal.details},
+        about=signal.known.about or alert.about,
     )

@@ -89,6 +89,8 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "resolved_at": alert.resolved_at,
         "incident_id": alert.incident_id,
         "is_over_at_source": alert.is_over_at_source,
+        "about": alert.about,
+        "is_archived": alert.is_archived,
     }
 
 
@@ -115,6 +117,8 @@ _PLAIN = (
     "suppressed_until",
     "merged_into_id",
     "alert_count",
+    "group_key",
+    "is_urgency_chosen",
 )
 
 #: The lists of people in an escalation.
@@ -262,7 +266,7 @@ def with_another_policy(connection: Connection) -> list[str]:
 
 
 def suppressed(connection: Connection) -> list[str]:
-    """Return the open incidents that a maintenance window keeps from paging."""
+    """Return the open incidents that a maintenance window or a hold keeps from paging."""
     columns = incidents.c
     query = select(columns.id).where(
         columns.status != IncidentStatus.RESOLVED.value, columns.suppressed_until.is_not(None)
@@ -286,6 +290,18 @@ def of_support_hours(connection: Connection) -> list[str]:
         )
     )
     return list(connection.scalars(query))
+
+
+def without_end(connection: Connection, service_ids: Sequence[str]) -> list[str]:
+    """Return the open incidents of some services of which nobody looks whether they are over."""
+    columns = incidents.c
+    waits = exists().where(jobs.c.kind == "resolve", jobs.c.subject_id == columns.id)
+    query = select(columns.id).where(
+        columns.service_id.in_(service_ids),
+        columns.status != IncidentStatus.RESOLVED.value,
+        ~waits,
+    )
+    return list(connection.scalars(query)) if service_ids else []
 
 
 def leavers(connection: Connection) -> dict[str, list[Leaver]]:

@@ -40,6 +40,9 @@ from tocsin.store.tables import (
 #: (integration id, dedup key): what makes two signals about the same thing.
 AlertKey: TypeAlias = tuple[str, str]
 
+#: (service id, group key): what makes two alerts one incident while it is open.
+GroupKey: TypeAlias = tuple[str, str]
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -106,8 +109,9 @@ class Ledger:
         insert_many(connection, alerts, [alert_row(alert) for alert in fresh])
         update_many(connection, alerts, "id", [alert_row(alert) for alert in known])
         started, changed = self._split(self.incidents, self.new_incidents, self.changed_incidents)
-        insert_many(connection, incidents, [incident_row(incident) for incident in started])
+        # What ends lets go of its group before another takes it.
         update_many(connection, incidents, "id", [incident_row(i) for i in changed])
+        insert_many(connection, incidents, [incident_row(incident) for incident in started])
         self._save_links(connection, now)
         self._save_assignees(connection)
         self._save_turns(connection)

@@ -23,8 +23,10 @@ from tocsin.core.plans import (
     Absence,
     AwayKind,
     ContactMethod,
+    Hold,
     Integration,
     MaintenanceWindow,
+    Noise,
     NotificationRule,
     Overrides,
     Plans,
@@ -297,6 +299,7 @@ def _service(row: RowMapping) -> Service:
         reopen_window=_span(row["reopen_window_seconds"]),
         auto_resolve_after=_span(row["auto_resolve_after_seconds"]),
         support_hours=_support_hours(row["support_hours"]) if row["support_hours"] else None,
+        noise=noise_of(row["noise"]) if row["noise"] else Noise(),
         is_deleted=row["deleted_at"] is not None,
     )
 
@@ -307,6 +310,46 @@ def _support_hours(document: Mapping[str, Any]) -> SupportHours:
         hours=restriction_of(document["hours"]),
         outside=Urgency(document["outside"]),
     )
+
+
+def noise_of(document: Mapping[str, Any]) -> Noise:
+    """Read noise rules from their document."""
+    held = document["hold"]
+    return Noise(
+        hold=held
+        and Hold(
+            lasts=timedelta(seconds=held["seconds"]),
+            priorities=frozenset(Priority(word) for word in held["priorities"]),
+            events=held["events"],
+            users=held["users"],
+        ),
+        records_first_sight=document["records_first_sight"],
+        one_per_release=document["one_per_release"],
+        follows_archive=document["follows_archive"],
+        quiet_after=_span(document["quiet_after_seconds"]),
+        joins_metric_issues=document["joins_metric_issues"],
+    )
+
+
+def noise_document(noise: Noise) -> dict[str, Any] | None:
+    """Write noise rules as ``noise_of`` reads them; None where there is none."""
+    if noise == Noise():
+        return None
+    held, quiet = noise.hold, noise.quiet_after
+    return {
+        "hold": held
+        and {
+            "seconds": int(held.lasts.total_seconds()),
+            "priorities": sorted(one.value for one in held.priorities),
+            "events": held.events,
+            "users": held.users,
+        },
+        "records_first_sight": noise.records_first_sight,
+        "one_per_release": noise.one_per_release,
+        "follows_archive": noise.follows_archive,
+        "quiet_after_seconds": int(quiet.total_seconds()) if quiet else None,
+        "joins_metric_issues": noise.joins_metric_issues,
+    }
 
 
 def _integration(row: RowMapping, vault: Vault) -> Integration:

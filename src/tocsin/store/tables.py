@@ -337,6 +337,8 @@ services = Table(
     Column("reopen_window_seconds", Integer),
     Column("auto_resolve_after_seconds", Integer),
     Column("support_hours", Document),
+    #: Noise rules as ``store/plans.py`` reads and writes them.
+    Column("noise", Document),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
     _live("name", "services"),
@@ -637,6 +639,9 @@ alerts = Table(
     Column("incident_id", String(40)),
     #: Whether the source said that it is over, and not a person or the clock.
     Column("is_over_at_source", Boolean, nullable=False, server_default=false()),
+    #: The dialect's row for dedup keys.
+    Column("about", String(20), nullable=False, server_default=""),
+    Column("is_archived", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("integration_id", "dedup_key"),
 )
 
@@ -681,8 +686,20 @@ incidents = Table(
     Column("suppressed_by", Document),
     Column("merged_into_id", String(40)),
     Column("alert_count", Integer, nullable=False, server_default="1"),
+    #: What else becomes part of it while it is open: a release, a metric.
+    Column("group_key", String(255)),
+    Column("is_urgency_chosen", Boolean, nullable=False, server_default=false()),
     Index("ix_incidents_status_number", "status", "number"),
     Index("ix_incidents_service_id_number", "service_id", "number"),
+    #: A group is in at most one open incident.
+    Index(
+        "uq_incidents_group_open",
+        "service_id",
+        "group_key",
+        unique=True,
+        sqlite_where=text("group_key IS NOT NULL AND status <> 'resolved'"),
+        postgresql_where=text("group_key IS NOT NULL AND status <> 'resolved'"),
+    ),
     sqlite_autoincrement=True,
 )
 

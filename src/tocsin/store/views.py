@@ -24,6 +24,7 @@ from tocsin.core.model import (
     DeliveryStatus,
     Incident,
 )
+from tocsin.core.noise import held_until
 from tocsin.core.plans import (
     Plans,
 )
@@ -120,6 +121,8 @@ class IncidentView(View, frozen=True):
     #: The number of the incident that has its alerts now.
     merged_into: int | None
     is_test: bool
+    #: Whether a rule of its service holds it, and not only maintenance.
+    is_held: bool
 
 
 class AlertView(View, frozen=True):
@@ -454,6 +457,7 @@ def _incident_view(
         suppressed_until=incident.suppressed_until,
         merged_into=merged_into,
         is_test=incident.is_test,
+        is_held=held_until(incident) is not None,
     )
 
 

@@ -23,6 +23,7 @@ from tocsin.core.model import (
     Urgency,
     Verb,
 )
+from tocsin.work.noisefile import NoiseTable
 from tocsin.work.schedulefile import (
     HoursTable,
     ScheduleTable,
@@ -169,6 +170,7 @@ class ServiceTable(Table, kw_only=True):
     acknowledge_timeout: str | None = None
     reopen_window: str | None = None
     auto_resolve_after: str | None = None
+    noise: NoiseTable | None = None
 
     def __post_init__(self) -> None:
         """Check the rows of the urgency table, and write spans in one way."""
@@ -179,6 +181,9 @@ class ServiceTable(Table, kw_only=True):
             text = getattr(self, name)
             if text is not None:
                 setattr(self, name, span(text))
+        # Rules that say nothing are none.
+        if self.noise == NoiseTable():
+            self.noise = None
 
 
 Words: TypeAlias = str | list[str]
@@ -412,6 +417,7 @@ def explained(error: str) -> tuple[Path, str]:
 _WORDS = {
     "`str`": "text (put it in quotes)",
     "`int`": "a number",
+    "`int | null`": "a number",
     "`array`": "a list",
     "`object`": "a table",
     "`bool`": "true or false",

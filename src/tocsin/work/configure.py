@@ -24,7 +24,7 @@ from tocsin.core.plans import (
 from tocsin.core.times import parse_span
 from tocsin.store import audit, setup
 from tocsin.store.db import Database, new_id
-from tocsin.store.plans import PlansCache, changed, load, steps_document
+from tocsin.store.plans import PlansCache, changed, load, noise_document, steps_document
 from tocsin.store.schedules import forget_person, layer_document, set_overrides
 from tocsin.store.tables import (
     escalation_policies,
@@ -48,6 +48,7 @@ from tocsin.work.configfile import (
     UserTable,
 )
 from tocsin.work.currentfile import current_file, living
+from tocsin.work.noisefile import noise_rules
 from tocsin.work.schedulefile import (
     ScheduleTable,
     hours_document,
@@ -488,6 +489,7 @@ class Writer:
             "support_hours": (
                 support_hours_document(row.support_hours) if row.support_hours else None
             ),
+            "noise": noise_document(noise_rules(row.noise)),
         }
 
     def integration_values(self, row: IntegrationTable) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from tocsin.work.configfile import (
     UserTable,
     Words,
 )
+from tocsin.work.noisefile import noise_table
 from tocsin.work.schedulefile import hours_table, schedule_table, support_hours_table
 
 
@@ -145,6 +146,7 @@ def _service(service: Service, plans: Plans) -> ServiceTable:
         reopen_window=_span(service.reopen_window),
         auto_resolve_after=_span(service.auto_resolve_after),
         support_hours=support_hours_table(service.support_hours) if service.support_hours else None,
+        noise=noise_table(service.noise),
     )
 
 

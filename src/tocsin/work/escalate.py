@@ -8,12 +8,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
-from tocsin.core.escalation import Turns, look
-from tocsin.core.incident import leave, raise_urgency, resolve, wake
+from tocsin.core.escalation import look
+from tocsin.core.incident import leave, raise_urgency, wake
 from tocsin.core.model import (
-    TOCSIN,
     Incident,
 )
+from tocsin.core.noise import over
 from tocsin.core.plans import (
     Plans,
 )
@@ -26,27 +26,21 @@ from tocsin.store.jobs import Job, Kind
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
-#: Given an incident as it is, and whose turn it is, what a job asks for.
-Ask = Callable[[Incident, Plans, datetime, Turns], Sequence[fx.Effect]]
-
-
-def _resolve(
-    incident: Incident, _plans: Plans, _now: datetime, _turns: Turns
-) -> Sequence[fx.Effect]:
-    text = "Sentry's test is over" if incident.is_test else "resolved by itself after its time"
-    return resolve(incident, TOCSIN, text)
-
+#: Given an incident as it is, and what is loaded with it, what a job asks for.
+Ask = Callable[[Incident, Plans, datetime, Casebook], Sequence[fx.Effect]]
 
 #: What each kind of job about an incident asks the core.
 ASK: dict[Kind, Ask] = {
-    Kind.ESCALATE: look,
-    Kind.WAKE: lambda incident, _plans, _now, _turns: wake(incident),
-    Kind.RESOLVE: _resolve,
-    Kind.RAISE: lambda incident, plans, now, _turns: raise_urgency(
+    Kind.ESCALATE: lambda incident, plans, now, book: look(incident, plans, now, book.turns),
+    Kind.WAKE: lambda incident, _plans, _now, _book: wake(incident),
+    Kind.RESOLVE: lambda incident, plans, now, book: over(
+        incident, plans.services.get(incident.service_id), book.alerts_of(incident.id), now
+    ),
+    Kind.RAISE: lambda incident, plans, now, _book: raise_urgency(
         incident, plans.services.get(incident.service_id), now
     ),
-    Kind.RELEASE: lambda incident, plans, now, _turns: release(
-        incident, plans.maintenance_windows, now
+    Kind.RELEASE: lambda incident, plans, now, _book: release(
+        incident, plans.maintenance_windows, now, plans.services.get(incident.service_id)
     ),
 }
 
@@ -86,12 +80,14 @@ class Clockwork:
         if kind is Kind.ESCALATE:
             book.load_turns()
         free = [job for job in taken if book.incident(job.subject_id) is not None]
+        if kind is Kind.RESOLVE:
+            book.load_alerts_of([job.subject_id for job in free])
         # Before the effects: those may put a job of the same key anew.
         jobs.finish(connection, free)
         for job in free:
             incident = book.incident(job.subject_id)
             assert incident is not None
-            book.apply(ASK[kind](incident, plans, now, book.turns), incident_id=incident.id)
+            book.apply(ASK[kind](incident, plans, now, book), incident_id=incident.id)
         book.save()
         return len(free)
 
@@ -99,8 +95,8 @@ class Clockwork:
         """Look again at what a change of configuration concerns.
 
         Of open incidents: another policy is in force, people left, there may be somebody to page
-        at last, or maintenance or support hours are at another time. And layers may read other
-        calendars.
+        at last, maintenance or support hours are at another time, or another noise rule holds or
+        ends them. And layers may read other calendars.
         """
 
         def work(connection: Connection) -> int:
@@ -111,7 +107,8 @@ class Clockwork:
             calendars.arm(connection, now)
             concerned = incidents.with_another_policy(connection)
             leavers = incidents.leavers(connection)
-            book = Casebook(connection, self._plans.current(connection), now)
+            plans = self._plans.current(connection)
+            book = Casebook(connection, plans, now)
             book.load_incidents(leavers)
             for id_, people in leavers.items():
                 for who in people:
@@ -124,6 +121,9 @@ class Clockwork:
             jobs.put(connection, [(Kind.RELEASE, id_, now) for id_ in suppressed])
             quiet = incidents.of_support_hours(connection)
             jobs.put(connection, [(Kind.RAISE, id_, now) for id_ in quiet])
+            ending = [one.id for one in plans.services.values() if one.noise.quiet_after]
+            unwatched = incidents.without_end(connection, ending)
+            jobs.put(connection, [(Kind.RESOLVE, id_, now) for id_ in unwatched])
             return 1
 
         return self._database.run(work)

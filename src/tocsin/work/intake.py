@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tocsin.core import effects as fx
 from tocsin.core.body import Body, NotJson, read_body
+from tocsin.core.choice import Chosen, choose
 from tocsin.core.dialect import Dialect, read
 from tocsin.core.mirror import ECHO, ECHO_FOR, Act, actor_of, echo_of, is_echo, issue_of
 from tocsin.core.model import (
@@ -19,6 +20,7 @@ from tocsin.core.model import (
     Signal,
     Verb,
 )
+from tocsin.core.noise import group_key
 from tocsin.core.plans import (
     Integration,
     Plans,
@@ -30,7 +32,7 @@ from tocsin.store import inbox, sentrytasks
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.inbox import Delivery, Fate
-from tocsin.store.ledger import AlertKey
+from tocsin.store.ledger import AlertKey, GroupKey
 from tocsin.store.missing import STYLE
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
@@ -65,6 +67,14 @@ class _Read:
     integration: Integration
     #: Who did it, as the body has it: what they are, and their id.
     actor: tuple[str, str] | None
+    #: What the rule that sent it chose.
+    chosen: Chosen
+    #: Whose incident it would open.
+    service: Service
+    #: Which alert it is about.
+    alert_key: AlertKey | None
+    #: What it belongs to besides, as its service has it.
+    group_key: GroupKey | None
 
 
 class Inbox:
@@ -142,7 +152,7 @@ class Inbox:
                 reason=f"no shape of the {dialect.name} dialect fits this body",
             )
             return replace(fate, verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
-        return _Read(delivery, signal, integration, actor_of(body))
+        return _routed(delivery, signal, integration, plans, actor_of(body))
 
 
 def _fate(
@@ -164,7 +174,10 @@ def _decide(
     book = Casebook(connection, plans, now)
     echoes = _echoes(connection, plans, readings)
     others = [reading for reading in readings if reading.delivery.id not in echoes]
-    book.load_alerts(key for reading in others if (key := _key(reading)) is not None)
+    book.load_alerts(
+        (reading.alert_key for reading in others if reading.alert_key is not None),
+        (reading.group_key for reading in others if reading.group_key is not None),
+    )
     fates = [_decide_one(book, plans, reading, now) for reading in others]
     book.save()
     return [*fates, *(_echo(one, now) for one in readings if one.delivery.id in echoes)]
@@ -201,24 +214,44 @@ def _echo(reading: _Read, now: datetime) -> Fate:
     )
 
 
-def _key(reading: _Read) -> AlertKey | None:
-    key = reading.signal.dedup_key
-    return None if key is None else (reading.integration.id, key)
+def _routed(
+    delivery: Delivery,
+    signal: Signal,
+    integration: Integration,
+    plans: Plans,
+    actor: tuple[str, str] | None,
+) -> _Read:
+    """Say where a signal goes: what its rule chose comes before the route it takes."""
+    row = route(integration.routes, signal)
+    # What is about no alert can be followed by no other verb.
+    is_followed = signal.dedup_key is not None
+    if row is not None and row.verb is not None and (is_followed or row.verb is Verb.NONE):
+        signal = replace(signal, verb=row.verb)
+    chosen = choose(signal.choices, plans, integration)
+    service_id = (row.service_id if row else None) or integration.service_id
+    service = chosen.service or plans.services[service_id]
+    key = signal.dedup_key
+    group = group_key(service, signal) if signal.verb is Verb.TRIGGER else None
+    return _Read(
+        delivery,
+        signal,
+        integration,
+        actor,
+        chosen,
+        service,
+        alert_key=None if key is None else (integration.id, key),
+        group_key=(service.id, group) if group else None,
+    )
 
 
 def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> Fate:
-    delivery, signal, integration = reading.delivery, reading.signal, reading.integration
-    key = _key(reading)
+    delivery, signal, key = reading.delivery, reading.signal, reading.alert_key
     alert = book.alert(key) if key else None
     incident = book.incident(alert.incident_id) if alert else None
-    row = route(integration.routes, signal)
-    # What is about no alert can be followed by no other verb.
-    if row is not None and row.verb is not None and (key is not None or row.verb is Verb.NONE):
-        signal = replace(signal, verb=row.verb)
-    service_id = (row.service_id if row else None) or integration.service_id
+    service, group = reading.service, reading.group_key
     if incident is not None and incident.is_open:
-        service_id = incident.service_id
-    service: Service = plans.services[service_id]
+        service = plans.services[incident.service_id]
+        group = group if group and group[0] == service.id else None
     case = Case(
         signal=signal,
         alert=alert,
@@ -227,12 +260,17 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
         now=now,
         windows=plans.maintenance_windows,
         others_fire=book.others_fire(incident, alert),
+        chosen=reading.chosen,
+        group_key=group[1] if group else None,
+        group=(gathering := book.group(group) if group else None),
     )
     is_found = delivery.url_style == STYLE
     if is_found:
         case = replace(case, signal=replace(signal, text=f"{signal.text} ({FOUND})"))
     is_late = is_found and is_overtaken(signal.verb, alert, delivery.received_at)
     decision = NOTHING if is_late else triage(case)
+    if gathering is not None:
+        book.apply(decision.group_effects, incident_id=gathering.id)
     incident_id = book.apply(
         decision.effects,
         alert_key=key,
@@ -244,7 +282,7 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
         status=DeliveryStatus.PROCESSED,
         processed_at=now,
         received_at=delivery.received_at,
-        reason=FOUND if is_found else None,
+        reason=decision.reason or (FOUND if is_found else None),
         resource=signal.resource,
         action=signal.action,
         verb=decision.verb,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from tocsin.core.body import NotJson, read_body
+from tocsin.core.choice import choose
 from tocsin.core.dialect import Dialect, Trace, trace
 from tocsin.core.model import Verb
 from tocsin.core.plans import Integration, Overrides, Plans, Route
@@ -89,7 +90,9 @@ def explain(
     # What is about no alert can be followed by no other verb.
     if taken and taken.verb and (signal.dedup_key is not None or taken.verb is Verb.NONE):
         verb = taken.verb
-    service = plans.services.get((taken and taken.service_id) or integration.service_id)
+    chosen = choose(signal.choices, plans, integration).service
+    service_id = (taken and taken.service_id) or integration.service_id
+    service = chosen or plans.services.get(service_id)
     return Explained(
         dialect=name,
         trace=found,

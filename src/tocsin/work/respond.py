@@ -299,7 +299,7 @@ def _escalate(
         )
     said: list[fx.Effect] = [fx.Note(text="escalated by hand", by=by)]
     if incident.suppressed_until is not None:
-        said.append(fx.Unsuppress(text="maintenance no longer keeps it quiet", by=by))
+        said.append(fx.Unsuppress(text="nothing keeps it quiet any more", by=by))
     # One that had ended begins anew: people, and the fallback, hear of it once more.
     has_ended = stand.state in (EscalationState.EXHAUSTED, EscalationState.NOBODY_NOTIFIED)
     goes_on = not has_ended and has_next(incident, policy_of(incident, plans))

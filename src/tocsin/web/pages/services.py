@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from tocsin.core.access import Action
 from tocsin.core.model import IncidentStatus, Priority, Severity, Urgency
+from tocsin.core.noise import sentences
 from tocsin.core.notify import DEFAULT_URGENCY
 from tocsin.core.plans import Plans
 from tocsin.store import views
@@ -120,6 +121,7 @@ def show_service(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
         hint=hint(service, visit.plans, mine, lately),
         integrations=mine,
         default_urgency=DEFAULT_URGENCY,
+        rules=tuple(sentences(visit.plans.services[service["id"]].noise)),
     )
 
 
