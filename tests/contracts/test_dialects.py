@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import an_integration
-from tocsin.core.dialect import Place, dig, identify, read
+from tocsin.core.dialect import identify, read
 from tocsin.core.model import (
     Priority,
     Severity,
     Verb,
 )
+from tocsin.core.place import Place, dig
 from tocsin.core.plans import (
     Overrides,
 )

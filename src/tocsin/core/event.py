@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from tocsin.core.body import Body
-from tocsin.core.dialect import as_text
 from tocsin.core.model import (
     Severity,
 )
+from tocsin.core.place import as_text
 from tocsin.core.text import DEDUP_KEY_LENGTH, clean
 
 ACTIONS = ("trigger", "acknowledge", "resolve")

@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from tocsin.core.dialect import FIELDS, Dialect, Place, Shape
+from tocsin.core.dialect import FIELDS, Dialect, Shape
 from tocsin.core.model import (
     Priority,
     Severity,
     Sight,
     Verb,
 )
+from tocsin.core.place import Place
 
 #: Every dialect there is; each has a file of that name.
 NAMES = ("native", "opsknight", "itoc360", "navi", "events")

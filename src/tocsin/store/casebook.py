@@ -60,11 +60,17 @@ class Casebook:
 
     # -- loading
 
-    def load_alerts(self, keys: Iterable[AlertKey], groups: Iterable[GroupKey] = ()) -> None:
+    def load_alerts(
+        self,
+        keys: Iterable[AlertKey],
+        groups: Iterable[GroupKey] = (),
+        others: Iterable[str] = (),
+    ) -> None:
         """Load and lock the latest incident of each of these alerts, and the alerts.
 
-        And the open incidents that have these groups, with all of their alerts. Raises TryAgain
-        where an alert went to another incident while we waited for the first one.
+        And the open incidents that have these groups, and other incidents, with all of their
+        alerts: one may become part of another. Raises TryAgain where an alert went to another
+        incident while we waited for the first one.
         """
         wanted, grouped = sorted(set(keys)), sorted(set(groups))
         if not wanted:
@@ -73,7 +79,7 @@ class Casebook:
             tuple_(alerts.c.integration_id, alerts.c.dedup_key).in_(wanted)
         )
         seen = {row.id: row.incident_id for row in self._connection.execute(query)}
-        gathering = self._gathering(grouped) if grouped else []
+        gathering = [*others, *(self._gathering(grouped) if grouped else ())]
         if not seen and not gathering:
             return
         ours = {None, *seen.values(), *gathering}
@@ -87,8 +93,7 @@ class Casebook:
         for alert in self._ledger.alerts.values():
             if alert.incident_id not in ours:
                 raise TryAgain(f"alert {alert.id} is another incident's now")
-        if grouped:
-            # One of these incidents may become part of another.
+        if grouped or gathering:
             self._load_counts(sorted(id_ for id_ in ours if id_ is not None))
 
     def _gathering(self, grouped: Sequence[GroupKey]) -> list[str]:

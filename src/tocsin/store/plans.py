@@ -97,6 +97,11 @@ class PlansCache:
                 self._plans = plans
             return plans
 
+    @property
+    def known(self) -> Plans | None:
+        """The plans as they were seen last, from memory; None before the first look."""
+        return self._plans
+
     def refresh(self, *, at_most_every: float = 0.0) -> Plans:
         """Look at the database (unless that was done less than so many seconds ago)."""
         now = time.monotonic()

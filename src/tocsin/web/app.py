@@ -37,6 +37,7 @@ from tocsin.web.api import build_router
 from tocsin.web.back import Back
 from tocsin.web.calendar import Feeds, calendar_feed
 from tocsin.web.commit import GroupCommit
+from tocsin.web.components import ComponentRequests
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.headers import Guarded
 from tocsin.web.intake import Intake, Outcome, Ports
@@ -47,6 +48,7 @@ from tocsin.web.pages.problems import problem_for_whom
 from tocsin.web.pages.static import static_file
 from tocsin.web.problems import refuse
 from tocsin.web.reader import Gone, Hold, Reader, Unread
+from tocsin.work.components import Linker
 from tocsin.work.foresee import Hindsight
 from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
@@ -158,6 +160,13 @@ class Web:
             clock,
             self._deadlines,
         )
+        self._components = ComponentRequests(
+            plans,
+            Linker(database, plans, dialects, public_url),
+            clock,
+            self._deadlines,
+            self._wake,
+        )
         self._reader = Reader(_API_BODY, self._deadlines)
         self._form_reader = Reader(_FORM_BODY, self._deadlines)
         self._live = Live(database, plans, clock, look.render)
@@ -173,6 +182,9 @@ class Web:
             began = time.perf_counter()
             await self._intake(scope, receive, send)
             self._metrics.intake_seconds.observe(time.perf_counter() - began)
+            return
+        if self._components.takes(scope["path"]):
+            await self._components(scope, receive, send)
             return
         send = Guarded(send, is_secure=self._public_url.startswith("https:"))
         if _holds_nul(scope):

@@ -11,15 +11,21 @@ SIGNATURE_HEADERS = (b"sentry-hook-signature", b"sentry-app-signature", b"x-serv
 
 
 def signature_of(
-    headers: Mapping[bytes, bytes], raw: Sequence[tuple[bytes, bytes]]
+    headers: Mapping[bytes, bytes],
+    raw: Sequence[tuple[bytes, bytes]],
+    names: Sequence[bytes] = SIGNATURE_HEADERS,
 ) -> bytes | None:
     """Return the signature a request carries; None without one, or with several to choose from."""
-    for wanted in SIGNATURE_HEADERS:
+    for wanted in names:
         value = headers.get(wanted)
         if value is not None:
             is_one = len(headers) == len(raw) or sum(name == wanted for name, _ in raw) == 1
             return value if is_one else None
     return None
+
+
+#: Where the requests of UI components have theirs.
+COMPONENT_HEADER = (b"sentry-app-signature",)
 
 
 def is_signed(body: bytes, signature: bytes | None, secrets: Sequence[str]) -> bool:
