@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -97,3 +98,35 @@ def test_two_workers_take_turns_from_the_first_time_on(blank: World):
     assert sorted(heard.who for heard in blank.take()) == ["ann", "bob"]
     blank.sentry("issue.created", 3)
     blank.expect("cat")
+
+
+def test_two_workers_that_see_a_release_first_make_one_incident_of_it(blank: World):
+    """Neither finds an incident of the release; the database lets one of the two open it."""
+    rules = SERVICE.replace("name: checkout, ", "name: checkout, noise: {one_per_release: true}, ")
+    blank.configure(PEOPLE, policy("ann 5m"), rules)
+    real, once = Casebook.load_alerts, threading.local()
+    gate = threading.Barrier(1 if blank.database.is_sqlite else 2)
+
+    def load_alerts(book: Casebook, *args: Any, **more: Any) -> None:
+        real(book, *args, **more)
+        if not hasattr(once, "was_here"):
+            once.was_here = True
+            gate.wait(timeout=30)  # PostgreSQL: both have looked now
+
+    with blank.held():
+        for number in range(1, 9):
+            blank.sentry("event_alert.triggered", number, release="2.4.1")
+
+        def work(_worker: int) -> int:
+            return Inbox(blank.database, blank.plans, load_all()).work(blank.now, limit=1)
+
+        with (
+            patch.object(Casebook, "load_alerts", load_alerts),
+            ThreadPoolExecutor(2) as workers,
+        ):
+            # Who was second may find its turn taken, and leaves it to the next look.
+            assert sum(workers.map(work, range(2))) >= 1
+    assert {one.status for one in blank.deliveries()} == {"processed"}
+    blank.expect("ann")
+    (incident,) = blank.incidents()
+    assert len(incident.alerts) == 8

@@ -14,6 +14,7 @@ from tocsin.store.tables import (
     alerts,
     delivery_keys,
     incident_alerts,
+    incidents,
     integrations,
     notifications,
     users,
@@ -23,6 +24,13 @@ ALERT = {
     "id": "alr_1", "integration_id": "int_1", "service_id": "svc_1", "dedup_key": "k",
     "title": "T", "severity": "error", "source": "s", "details": {}, "occurrence_count": 1,
     "first_seen_at": NOW, "last_seen_at": NOW,
+}  # fmt: skip
+INCIDENT = {
+    "id": "inc_1", "service_id": "svc_1", "dedup_key": "k", "title": "T", "status": "triggered",
+    "severity": "error", "urgency": "high", "source": "s", "occurrence_count": 1,
+    "is_test": False, "escalation_step": 0, "escalation_round": 0, "escalation_state": "running",
+    "escalation_cycle": 0, "escalation_has_reached": False, "triggered_at": NOW,
+    "group_key": "release:backend:2.4.1",
 }  # fmt: skip
 NOTIFICATION = {
     "id": "not_1", "incident_id": "inc_1", "user_id": "usr_1", "contact_method_id": "cm_1",
@@ -45,6 +53,12 @@ USER = {
             {"incident_id": "inc_1", "alert_id": "alr_1", "is_open": True},
             {"incident_id": "inc_2"},
             id="one open incident per alert",
+        ),
+        pytest.param(
+            incidents,
+            INCIDENT,
+            {"id": "inc_2"},
+            id="one open incident per group of a service",
         ),
         pytest.param(
             delivery_keys,
@@ -79,6 +93,13 @@ def test_a_second_one_is_refused(
             {"incident_id": "inc_2", "is_open": True},
             id="a closed incident of the same alert",
         ),
+        pytest.param(
+            incidents,
+            INCIDENT | {"status": "resolved"},
+            {"id": "inc_2", "status": "triggered"},
+            id="a resolved incident of the same group",
+        ),
+        pytest.param(incidents, INCIDENT, {"id": "n", "service_id": "svc_2"}, id="another service"),
         pytest.param(notifications, NOTIFICATION, {"id": "n", "cycle": 1}, id="another run"),
         pytest.param(notifications, NOTIFICATION, {"id": "n", "round": 1}, id="another round"),
         pytest.param(notifications, NOTIFICATION, {"id": "n", "rule_id": "2"}, id="another rule"),

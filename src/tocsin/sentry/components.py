@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tocsin.core.body import NotJson, read_body
 from tocsin.core.choice import POLICY, SERVICE, URGENCY, Choices, choose, offered
 from tocsin.core.model import Severity, Signal, Urgency, Verb
 from tocsin.core.place import as_text
@@ -175,8 +176,8 @@ def read_issue(body: bytes) -> IssueForm:
 
 def _read(body: bytes, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError, ValueError):
+        return msgspec.convert(read_body(body), kind)
+    except (NotJson, msgspec.ValidationError):
         raise BadForm("Tocsin could not read this form: is the integration up to date?") from None
 
 
