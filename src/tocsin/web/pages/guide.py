@@ -28,6 +28,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("Contact method", "One way to reach a person: an e-mail address, a webhook."),
     ("Notification rule", "At this urgency, after so long, by that contact method."),
     ("Maintenance window", "A planned time in which incidents are noted and page nobody."),
+    ("Noise rule", "What a service is spared, by what Sentry knows of an issue."),
 )
 
 #: Status to what it means, as the badges show them.
