@@ -12,7 +12,6 @@ from unittest.mock import patch
 
 from tests.scenarios.test_cases_b import policy
 from tests.world import ONE_STEP, PEOPLE, SERVICE, World
-from tocsin.core.escalation import look as real_look
 from tocsin.core.model import Role
 from tocsin.core.retry import Outcome, Report
 from tocsin.store.jobs import Kind
@@ -132,6 +131,8 @@ def test_23_not_everybody_may_change_a_schedule(world: World):
 
 
 def test_25_one_incident_that_cannot_be_escalated_stops_no_other(world: World):
+    real_look = escalate.ASK[Kind.ESCALATE]
+
     def breaks(incident: object, *rest: object) -> object:
         if getattr(incident, "title", "") == "broken":
             raise RuntimeError("a bug")
