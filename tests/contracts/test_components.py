@@ -236,6 +236,14 @@ def test_an_integration_of_no_team_stands_for_the_whole_installation(world: Worl
     assert "elsewhere" in [one["value"] for one in options(world, "service")]
 
 
+@pytest.mark.parametrize("query", ["a\0b", "%", "'; --", "#99999999999999999999", "\ud800"])
+def test_whatever_is_typed_is_text(world: World, query: str):
+    typed = quote(query, errors="surrogatepass")
+    for name in ("service", "incident"):
+        response = ask(world, "GET", f"options/{name}?query={typed}")
+        assert (response.status_code, response.json()) == (200, [])
+
+
 def test_what_is_typed_narrows_a_list(world: World):
     assert [one["value"] for one in options(world, "service", query="BILL")] == ["billing"]
 

@@ -20,6 +20,7 @@ import structlog
 from tocsin.core.choice import choose
 from tocsin.core.incident import Refused
 from tocsin.core.plans import Integration, Plans
+from tocsin.core.text import clean
 from tocsin.sentry.components import (
     CREATE,
     INCIDENT,
@@ -70,7 +71,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     def parameter(self, name: str) -> str:
         """Return a parameter of the URL; empty where it is absent."""
-        return next(iter(self.query.get(name, ())), "").strip()[:200]
+        return clean(next(iter(self.query.get(name, ())), "").strip(), 200)
 
 
 class ComponentRequests:
