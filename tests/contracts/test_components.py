@@ -15,7 +15,8 @@ import pytest
 from tests.counting import statements
 from tests.world import BASE, KEY, ONE_STEP, PEOPLE, World
 from tocsin.core import choice
-from tocsin.dialects import load_all
+from tocsin.core.dialect import read
+from tocsin.dialects import load, load_all
 from tocsin.sentry.components import ROOT, component_schema
 from tocsin.sentry.sender import Issue, encode, webhook
 from tocsin.work import respond
@@ -399,6 +400,34 @@ SENDERS = {
     "metric_alert": lambda world, chosen=CHOSEN: metric_alert(world, "critical", chosen),
     "activity_alert": activity_alert,
 }
+
+
+THEIRS = [
+    ("title", "Alert Rule Action Item Title"),
+    ("description", "Alert Rule Action Item Description"),
+    ("userId", "1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("sample", "chosen"),
+    [
+        ("ipe-metric-alert-warning-with-settings", THEIRS),
+        ("docs-event-alert-triggered", [("channel", "#general")]),
+        ("docs-activity-alert-triggered", [("title", "A Title"), ("description", "A Description")]),
+        ("ipe-metric-alert-critical", []),
+        ("ipe-issue-created", []),
+    ],
+)
+def test_settings_are_found_where_each_resource_has_them(
+    shared: Path, sample: str, chosen: list[tuple[str, str]]
+):
+    folder = shared / "sentry-payloads"
+    body = json.loads((folder / f"{sample}.json").read_text("utf-8"))
+    known = json.loads((folder / f"{sample}.headers.json").read_text("utf-8"))
+    signal = read(load("native"), body, known["resource"])
+    assert signal is not None
+    assert list(signal.choices) == chosen
 
 
 @pytest.mark.parametrize("resource", SENDERS)
