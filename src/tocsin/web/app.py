@@ -160,13 +160,8 @@ class Web:
             clock,
             self._deadlines,
         )
-        self._components = ComponentRequests(
-            plans,
-            Linker(database, plans, dialects, public_url),
-            clock,
-            self._deadlines,
-            self._wake,
-        )
+        linker = Linker(database, plans, dialects, public_url)
+        self._components = ComponentRequests(plans, linker, clock, self._deadlines, self._wake)
         self._reader = Reader(_API_BODY, self._deadlines)
         self._form_reader = Reader(_FORM_BODY, self._deadlines)
         self._live = Live(database, plans, clock, look.render)
