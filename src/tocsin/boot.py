@@ -162,6 +162,7 @@ async def serve(
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
+        lines = Lines(http)
         _arm(store, clock())
         worker = build_worker(
             store.database, store.plans, store.vault, dialects, make_channels(outside),
@@ -170,7 +171,7 @@ async def serve(
             clock=clock,
             observe=metrics.attempted,
             fetch=outside.fetch,
-            to_sentry=Lines(http).to,
+            to_sentry=lines.to,
         )  # fmt: skip
         running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
         ring = away.enter_context(_bell(store, parts, worker.wake))
@@ -184,8 +185,7 @@ async def serve(
                 trusted_proxies=settings.trusted_proxies,
                 has_mail=settings.smtp_url is not None,
                 data_dir=settings.data_dir,
-                ring=ring,
-                to_sentry=Lines(http).to,
+                ring=ring, to_sentry=lines.to,
             )  # fmt: skip
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)

@@ -16,8 +16,8 @@ from math import ceil
 from tocsin.core import effects as fx
 from tocsin.core.body import Body
 from tocsin.core.context import Context
-from tocsin.core.dialect import as_text
 from tocsin.core.model import TOCSIN, Actor, Incident, IncidentStatus
+from tocsin.core.place import as_text
 from tocsin.core.plans import User
 from tocsin.core.sentry import Switches
 from tocsin.core.text import clean

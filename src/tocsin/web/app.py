@@ -124,10 +124,7 @@ class Web:
         ring: Callable[[], None] = lambda: None,
         to_sentry: Callable[[Place], Sentry] = no_sentry,
     ) -> None:
-        """Connect the parts; needs a running event loop.
-
-        ``ring`` lets workers of other processes know that something came in.
-        """
+        """Connect the parts; needs a running event loop. ``ring`` wakes workers elsewhere."""
         self._ring = ring
         self._to_sentry = to_sentry
         self._trusted_proxies = trusted_proxies
@@ -160,8 +157,9 @@ class Web:
             clock,
             self._deadlines,
         )
-        linker = Linker(database, plans, dialects, public_url)
-        self._components = ComponentRequests(plans, linker, clock, self._deadlines, self._wake)
+        self._components = ComponentRequests(
+            plans, Linker(database, plans, dialects, public_url), clock, self._deadlines, self._wake
+        )
         self._reader = Reader(_API_BODY, self._deadlines)
         self._form_reader = Reader(_FORM_BODY, self._deadlines)
         self._live = Live(database, plans, clock, look.render)

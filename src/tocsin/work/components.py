@@ -78,7 +78,7 @@ class Linker:
         Raises BadForm, and core.incident.Refused where the incident is resolved.
         """
         reference = form.text(INCIDENT).removeprefix("#")
-        by = Actor(name=f"{form.who} (Sentry)")
+        by = Actor(name=f"{form.who} (Sentry)", is_source=True)
         signal = self._signal(integration, form, f"Sentry issue {form.issue_id}")
 
         def work(connection: Connection) -> str:

@@ -24,6 +24,7 @@ from tocsin.sentry.client import (
     Refused,
     Sentry,
 )
+from tocsin.sentry.components import component_schema
 from tocsin.store import sentry as connections
 from tocsin.store import setup
 from tocsin.store.audit import Change
@@ -48,7 +49,6 @@ from tocsin.work.connectplan import (
     found_app,
     installation_of,
     missing_scopes,
-    no_components,
     plan_of,
     rule_form,
     rule_that_tells,
@@ -86,7 +86,7 @@ class Connector:
         vault: Vault,
         public_url: str,
         ask: Ask,
-        schema_of: SchemaOf = no_components,
+        schema_of: SchemaOf = component_schema,
     ) -> None:
         """Take what it needs; ``ask`` is how Sentry is asked from here."""
         self._database = database

@@ -77,11 +77,6 @@ _NAME = 57
 SchemaOf = Callable[[str, str], Mapping[str, Any]]
 
 
-def no_components(_public_url: str, _integration_id: str) -> Mapping[str, Any]:
-    """Bring no components along."""
-    return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What somebody wants connected."""
