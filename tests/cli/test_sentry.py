@@ -73,6 +73,7 @@ def test_one_command_and_the_telephone_rings(
 
 
 def test_a_webhook_that_never_comes_is_told_with_what_to_do(tocsin: Tocsin, sentry: FakeSentry):
+    tocsin.start()
     sentry.do("webhooks", sending=False)
     done = connect(tocsin, sentry, "--project", "backend", "--wait", "0")
     assert done.returncode == 1
@@ -161,6 +162,7 @@ def test_without_a_project_there_is_no_rule_and_no_test(tocsin: Tocsin, sentry: 
 
 
 def test_a_sentry_too_old_for_the_test_says_how_by_hand(tocsin: Tocsin, sentry: FakeSentry):
+    tocsin.start()
     sentry.do("faults", status=404, path="rule-actions")
     done = connect(tocsin, sentry, "--project", "backend")
     assert done.returncode == 1

@@ -223,7 +223,8 @@ def test_lists_go_page_by_page_without_missing_or_repeating(served: Served):
         path = "/incidents?limit=3" + (f"&cursor={cursor}" if cursor else "")
         page = call(served, "GET", path).json
         assert set(page) == {"items", "next"}
-        assert len(page["items"]) == 3
+        # The last page has what is left; there are more where other tests made some.
+        assert len(page["items"]) == 3 or page["next"] is None
         seen += [one["id"] for one in page["items"]]
         cursor = page["next"]
         trigger(served)  # what comes in between shifts nothing
