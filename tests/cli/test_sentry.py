@@ -83,6 +83,16 @@ def test_a_webhook_that_never_comes_is_told_with_what_to_do(tocsin: Tocsin, sent
     assert len(sentry.state()["rules"]) == 1
 
 
+def test_a_tocsin_that_sentry_does_not_reach_is_told_with_what_to_do(
+    tocsin: Tocsin, sentry: FakeSentry
+):
+    """Nobody listens: Sentry cannot ask whether the rule is right."""
+    done = connect(tocsin, sentry, "--project", "backend")
+    assert done.returncode == 1
+    assert "Sentry must reach http://127.0.0.1" in done.stderr
+    assert sentry.state()["rules"] == []
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(tocsin: Tocsin, sentry: FakeSentry):
     done = connect(tocsin, sentry, "--project", "backend", "--dry-run")
     assert done.returncode == 0

@@ -25,6 +25,7 @@ from tocsin.sentry.client import (
     Sentry,
 )
 from tocsin.sentry.components import component_schema
+from tocsin.sentry.shapes import Rule, RuleForm
 from tocsin.store import sentry as connections
 from tocsin.store import setup
 from tocsin.store.audit import Change
@@ -64,6 +65,9 @@ T = TypeVar("T")
 
 #: So many of the latest deliveries are looked at.
 _LATEST = 20
+
+#: What Sentry says where it asked the integration, which is us, and got no answer.
+_ASKED_US = "went wrong"
 
 #: What a delivery is read as, that no webhook brought.
 _NOT_BROUGHT = frozenset({"reconcile"})
@@ -292,7 +296,7 @@ class Connector:
         rule = rule_that_tells(there.rules.get(slug, ()), app, installation)
         if rule is None:
             form = rule_form(here, app, installation)
-            rule = self._ask(_place(wish), lambda one: one.create_rule(slug, form))
+            rule = self._create_rule(wish, slug, form)
             there = replace(there, rules={**there.rules, slug: (*there.rules[slug], rule)})
         made = RuleMade(project=slug, rule_id=rule.id)
         others = [one for one in known.rules if one.project != slug]
@@ -309,6 +313,17 @@ class Connector:
 
         self._database.run(work)
         return there
+
+    def _create_rule(self, wish: Wish, slug: str, form: RuleForm) -> Rule:
+        try:
+            return self._ask(_place(wish), lambda one: one.create_rule(slug, form))
+        except Refused as error:
+            if _ASKED_US not in str(error):
+                raise
+            raise Untested(
+                f"{error}. Sentry asks Tocsin whether a rule is right before it saves it: Tocsin"
+                f" must run, and Sentry must reach {self._public_url}"
+            ) from None
 
     def _test(self, wish: Wish, here: Here, there: There) -> There:
         slug = wanted_projects(wish, here, there)[0]
@@ -345,7 +360,7 @@ def arrived(
 
 
 class Untested(Exception):
-    """Sentry could not be made to send a test; everything else is done."""
+    """Sentry and Tocsin do not reach each other yet; what came before this is done."""
 
 
 def _place(wish: Wish) -> Place:
