@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.scenarios.test_cases_b import policy
 from tests.world import ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.retry import Outcome, Report
+from tocsin.store import seals
 from tocsin.work.doctor import Finding, Patient, examine
 
 FALLBACK = "fallback: {user: cat@example.com}"
@@ -110,3 +112,21 @@ def test_work_that_nobody_does_is_found(blank: World, folder: Path):
         blank.now = blank.now.replace(hour=13)
         assert "are overdue by more than a minute" in texts(found(blank, folder))
     blank.forget()
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit SET actor = 'nobody' WHERE id = {id}",
+                                    "DELETE FROM audit WHERE id = {id}"])  # fmt: skip
+@pytest.mark.parametrize("which", ["min", "max"])
+def test_an_audit_log_that_somebody_altered_is_found(
+    blank: World, folder: Path, change: str, which: str
+):
+    """A row in the middle or the last one, altered or taken out."""
+    blank.configure(PEOPLE, ONE_STEP, SERVICE, FALLBACK)
+    later = blank.now + timedelta(hours=1)
+    assert blank.database.run(lambda connection: seals.seal(connection, later, 500))
+    assert not blank.database.run(lambda connection: seals.seal(connection, later, 500))
+    assert "audit log" not in texts(found(blank, folder))
+    with blank.database.write() as connection:
+        id_ = connection.exec_driver_sql(f"SELECT {which}(id) FROM audit").scalar_one()
+        connection.exec_driver_sql(change.format(id=id_))
+    assert "audit log: the audit log is not what it was" in texts(found(blank, folder))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -38,7 +40,7 @@ def schema(database: Database) -> list[tuple[str, str]]:
     with database.read() as connection:
         rows = [tuple(row) for row in connection.execute(text(query))]
     return [
-        (name, " ".join(sorted(definition.replace("\t", " ").replace(",", " ").split())))
+        (name, " ".join(sorted(re.sub(r"[\t,)]", " ", definition).split())))
         for name, definition in rows
         if "alembic" not in name
     ]

@@ -123,6 +123,9 @@ installation = Table(
     Column("fallback_user_id", String(40)),
     #: Steps of the first run that were put off: a list of their names.
     Column("skipped_steps", Document),
+    #: The seal of the latest row of the audit log that has one, and how many have.
+    Column("audit_seal", String(64)),
+    Column("audit_sealed", BigInteger),
 )
 
 users = Table(
@@ -525,6 +528,8 @@ audit = Table(
     Column("detail", String(2000), nullable=False),
     #: Where from.
     Column("address", String(64), nullable=False),
+    #: A digest of the row and of the seal before it; a new row gets its own a little later.
+    Column("seal", String(64)),
     sqlite_autoincrement=True,
 )
 

@@ -17,7 +17,7 @@ from tocsin.core.model import (
     Severity,
 )
 from tocsin.core.plans import Plans
-from tocsin.store import jobs, joined, notifications
+from tocsin.store import jobs, joined, notifications, seals
 from tocsin.work.currentfile import living
 
 #: Due work that waits longer has nobody who does it.
@@ -150,6 +150,14 @@ def _sentry(patient: Patient) -> Iterator[tuple[str, str]]:
             )
 
 
+def _log(patient: Patient) -> Iterator[tuple[str, str]]:
+    if wrong := seals.broken_at(patient.connection):
+        yield (
+            f"the audit log is not what it was: {wrong}",
+            "compare it with a backup; somebody has written to the database past Tocsin",
+        )
+
+
 def _machine(patient: Patient) -> Iterator[tuple[str, str]]:
     free = shutil.disk_usage(patient.data_dir).free
     if free < LITTLE_ROOM:
@@ -172,6 +180,7 @@ CHECKS: Sequence[tuple[str, Callable[[Patient], Iterator[tuple[str, str]]]]] = (
     ("schedules", _coverage),
     ("work", _work),
     ("Sentry", _sentry),
+    ("audit log", _log),
     ("machine", _machine),
 )
 

@@ -1,4 +1,7 @@
-"""Keep the house in order: what is past its retention goes, a little at a time."""
+"""Keep the house in order: what is past its retention goes, and what was done is sealed.
+
+A little at a time, beside the work.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from tocsin.store import accounts, calendars, inbox, jobs, sentrytasks, sessions
+from tocsin.store import accounts, calendars, inbox, jobs, seals, sentrytasks, sessions
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
 from tocsin.work import reconcile
@@ -26,7 +29,7 @@ class Sweeper:
         self._retention = retention
 
     def work(self, now: datetime) -> int:
-        """Take the sweep if it is due, and sweep until nothing is left; return the rows gone."""
+        """Take the sweep if it is due, and sweep until nothing is left; return how many rows."""
         if not self._database.run(lambda connection: _take(connection, now)):
             return 0
         total = 0
@@ -40,6 +43,7 @@ class Sweeper:
             + sessions.sweep(connection, now, _ROWS)
             + accounts.sweep(connection, now, _ROWS)
             + sentrytasks.sweep(connection, now - self._retention, _ROWS)
+            + seals.seal(connection, now, _ROWS)
         )
 
 
