@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full check bench bench-full docs screenshots clean
+.PHONY: help venv demo test test-full check chaos chaos-full bench bench-full docs screenshots clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -23,6 +23,13 @@ check: venv ## Check format, lint, types, imports and sizes.
 
 test-full: venv ## Run the long profiles: 10,000 generated schedules, 10,000 steps of the model (half an hour).
 	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest tests/core/test_schedule_oracle.py tests/scenarios/test_machine.py tests/scenarios/test_sentry_machine.py
+
+chaos: venv ## Kill, freeze and cut off real processes, and compare what was told with what is there (CHAOS="--only R4").
+	@.venv/bin/python -m tests.chaos --quick $(CHAOS)
+
+chaos-full: venv ## The same at full size (an hour or more); docs/reliability.md is made from it.
+	@.venv/bin/python -m tests.chaos --full --json chaos.json $(CHAOS)
+	@.venv/bin/python scripts/reliability.py chaos.json
 
 bench: venv ## Measure durable intake beside the same server without storage, the on-call engine, and the web page.
 	@.venv/bin/python -m benchmarks.intake

@@ -293,6 +293,9 @@ class Answer:
 class Tocsin:
     """``tocsin serve`` as a process of its own."""
 
+    #: What is run.
+    module = "tocsin"
+
     def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
         """Name its folder, database and settings; nothing runs yet."""
         self.folder = folder
@@ -310,15 +313,17 @@ class Tocsin:
             **{f"TOCSIN_{name.upper()}": value for name, value in settings.items()},
         }
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, until_ready: bool = True) -> None:
         """Start it, and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tocsin", "serve", *options],
+                [sys.executable, "-m", self.module, "serve", *options],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
             )
+        if not until_ready:
+            return
         try:
             until(self._is_ready, "tocsin ready")
         except AssertionError as error:
@@ -348,10 +353,20 @@ class Tocsin:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def freeze(self) -> None:
         """Stop it where it stands."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def stop(self) -> int:
         """Let it end in good order; return its exit code."""

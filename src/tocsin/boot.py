@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import os
 import signal
 import socket
+import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from tocsin.config import BadSetting, Settings
 from tocsin.store import migrations
 from tocsin.store.bell import Listener, Ringer
+from tocsin.store.clock import DatabaseClock
 from tocsin.store.db import Database
+from tocsin.store.kept import KeptKeys
 from tocsin.store.plans import PlansCache
+from tocsin.store.room import Room
+from tocsin.store.spool import SPOOL, Spool
 from tocsin.store.vault import Vault, new_secret_key
 
 if TYPE_CHECKING:
-    from tocsin.web.app import WorkerHints
+    import httpx2
+
+    from tocsin.auditor import Senses
+    from tocsin.core.dialect import Dialect
+    from tocsin.sentry.client import Place, Sentry
+    from tocsin.web.app import Shelter, Web, WorkerHints
+    from tocsin.web.metrics import Metrics
     from tocsin.work.connect import Ask
     from tocsin.worker import Worker
 
@@ -40,6 +54,13 @@ _THREADS = 24
 
 #: Python's own is 5 ms, which the loop would wait for the interpreter at every turn.
 _SWITCH_SECONDS = 0.001
+
+
+#: Between two looks at the clock of the database.
+_CLOCK_SECONDS = 5.0
+
+#: Between two looks for a database that was away when the process began.
+_AGAIN_SECONDS = 1.0
 
 
 class AlreadyServed(Exception):
@@ -59,23 +80,42 @@ class Store:
     database: Database
     vault: Vault
     plans: PlansCache
+    kept: KeptKeys
+    #: Not so while the database is away and only webhooks are taken.
+    is_there: bool = True
 
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
 
 
-def open_store(settings: Settings, *, serves: bool = False) -> Store:
+def open_store(settings: Settings, *, serves: bool = False, takes: bool = False) -> Store:
     """Open the database and bring its schema to head.
+
+    Whoever ``takes`` webhooks does without a PostgreSQL that is away, if it knows the routing keys
+    from before.
 
     Raises BadSetting, store.vault.WrongKeys, store.migrations.NewerSchema, or the driver's error.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     vault = _vault(settings)
     database = Database(settings.database_url, checkpoints=serves)
-    migrations.migrate(database, vault)
+    plans, kept = PlansCache(database, vault), KeptKeys(settings.data_dir / "kept-keys", vault)
+    is_there = True
+    try:
+        migrations.migrate(database, vault)
+    except OperationalError as error:
+        if database.is_sqlite or not takes or not plans.recall(kept):
+            raise
+        is_there = False
+        log.warning("the database is away: webhooks are taken all the same", error=str(error.orig))
     return Store(
-        settings=settings, database=database, vault=vault, plans=PlansCache(database, vault)
+        settings=settings,
+        database=database,
+        vault=vault,
+        plans=plans,
+        kept=kept,
+        is_there=is_there,
     )
 
 
@@ -103,7 +143,7 @@ def _generated_keys(path: Path) -> Sequence[str]:
     return path.read_text("ascii").split()
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(settings: Settings) -> Iterator[None]:
     """Be the one process that serves an SQLite database. Raises AlreadyServed."""
     if not settings.database_url.startswith("sqlite:"):
@@ -140,17 +180,18 @@ async def serve(
     stop: asyncio.Event,
     ready: asyncio.Event | None = None,
     *,
-    clock: Callable[[], datetime] = now,
+    clock: Callable[[], datetime] | None = None,
 ) -> None:
-    """Run the server and the worker until ``stop``, by a clock."""
+    """Run the server and the worker until ``stop``, by a clock: the database's if none is given."""
     # Slow to import, and of no use to a command that only talks to the database.
+    from tocsin.auditor import Auditor  # noqa: PLC0415
     from tocsin.channels.base import Outside, make_channels  # noqa: PLC0415
     from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415
     from tocsin.dialects import load_all  # noqa: PLC0415
     from tocsin.sentry.client import Lines  # noqa: PLC0415
-    from tocsin.web.app import Web  # noqa: PLC0415
     from tocsin.web.metrics import Metrics  # noqa: PLC0415
     from tocsin.web.server import run_server  # noqa: PLC0415
+    from tocsin.work.oversight import Oversight  # noqa: PLC0415
     from tocsin.worker import build_worker  # noqa: PLC0415
 
     # Threads that compute hand over sooner: the loop that answers webhooks is one among them.
@@ -162,10 +203,14 @@ async def serve(
         outside = Outside(
             guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
         )
-        lines = Lines(http)
-        _arm(store, clock())
+        opened, lines = asyncio.Event(), Lines(http)
+        clock = clock or await _clock(store, stop)
+        if store.is_there:
+            _arm(store, clock())
+            opened.set()
+        channels = make_channels(outside)
         worker = build_worker(
-            store.database, store.plans, store.vault, dialects, make_channels(outside),
+            store.database, store.plans, store.vault, dialects, channels,
             public_url=settings.public_url,
             retention=settings.retention,
             clock=clock,
@@ -173,26 +218,151 @@ async def serve(
             fetch=outside.fetch,
             to_sentry=lines.to,
         )  # fmt: skip
-        running = [asyncio.create_task(worker.run(stop))] if parts.worker else []
+        room = _room(store)
+        senses = _senses(settings, worker if parts.worker else None, room, http, clock)
+        auditor = Auditor(Oversight(store.database, store.plans), channels, senses)
+        begun = _begin(store, worker if parts.worker else None, opened, stop, clock)
+        running = asyncio.gather(begun, auditor.run(stop))
         ring = away.enter_context(_bell(store, parts, worker.wake))
         if parts.web:
-            web = Web(
-                store.database, store.plans, store.vault, dialects,
-                _hints(worker) if parts.worker else None, metrics,
-                max_body=settings.max_body,
-                clock=clock,
-                public_url=settings.public_url,
-                trusted_proxies=settings.trusted_proxies,
-                has_mail=settings.smtp_url is not None,
-                data_dir=settings.data_dir,
-                ring=ring, to_sentry=lines.to,
-            )  # fmt: skip
+            hints = _hints(worker) if parts.worker else None
+            shelter = _shelter(store, opened, room)
+            web = _web(store, dialects, hints, metrics, shelter, clock, ring, lines.to)
             worker.yield_to(web.is_busy)
             await run_server(web, settings.listen, stop, ready, web.part)
             await web.close()
         elif ready is not None:
             ready.set()
-        await asyncio.gather(stop.wait(), *running)
+        await asyncio.gather(stop.wait(), running)
+
+
+async def _clock(store: Store, stop: asyncio.Event) -> Callable[[], datetime]:
+    """Return the one clock of all servers of a PostgreSQL; an SQLite file has one server."""
+    if store.database.is_sqlite:
+        return now
+    clock = DatabaseClock(store.database, now)
+    if store.is_there:
+        await asyncio.to_thread(clock.look)
+
+    async def look() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(clock.look)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _CLOCK_SECONDS)
+
+    _looking.add(task := asyncio.create_task(look()))
+    task.add_done_callback(_looking.discard)
+    return clock
+
+
+#: Tasks that somebody must know, or they are garbage.
+_looking: set[asyncio.Task[None]] = set()
+
+
+async def _begin(
+    store: Store,
+    worker: Worker | None,
+    opened: asyncio.Event,
+    stop: asyncio.Event,
+    clock: Callable[[], datetime],
+) -> None:
+    """Work, as soon as the database is there."""
+    try:
+        while not opened.is_set() and not stop.is_set():
+            try:
+                await asyncio.to_thread(_open, store, clock)
+            except OperationalError:
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                opened.set()
+                log.info("the database is there")
+    except BaseException:
+        stop.set()
+        raise
+    if worker is not None and opened.is_set():
+        await worker.run(stop)
+
+
+def _open(store: Store, clock: Callable[[], datetime]) -> None:
+    migrations.migrate(store.database, store.vault)
+    _arm(store, clock())
+    store.plans.refresh()
+
+
+def _room(store: Store) -> Room:
+    """Return the disk to look after: that of the SQLite file, or of the spool."""
+    url = store.settings.database_url
+    is_sqlite = store.database.is_sqlite
+    return Room(
+        Path(url.removeprefix("sqlite:///")).parent if is_sqlite else store.settings.data_dir
+    )
+
+
+def _senses(
+    settings: Settings,
+    worker: Worker | None,
+    room: Room,
+    http: httpx2.AsyncClient,
+    clock: Callable[[], datetime],
+) -> Senses:
+    from tocsin.auditor import Senses  # noqa: PLC0415
+    from tocsin.channels.heartbeat import beat  # noqa: PLC0415
+
+    url = settings.heartbeat_url
+    return Senses(
+        clock=clock,
+        ticked_at=lambda: worker.ticked_at if worker is not None else None,
+        has_worker=worker is not None,
+        room=room,
+        beat=partial(beat, http, url) if url else None,
+    )
+
+
+def _shelter(store: Store, opened: asyncio.Event, room: Room) -> Shelter:
+    """Return what webhooks are kept in while PostgreSQL is away."""
+    from tocsin.web.app import Shelter  # noqa: PLC0415
+
+    if store.database.is_sqlite:
+        return Shelter(room=room)
+    spool = None
+    try:
+        spool = Spool(store.settings.data_dir / SPOOL, store.settings.spool_size)
+    except (OSError, sqlite3.Error) as error:
+        log.error("there is no spool", error=f"{type(error).__name__}: {error}"[:300])  # noqa: TRY400
+    return Shelter(spool=spool, kept=store.kept, is_open=opened.is_set)
+
+
+def _web(
+    store: Store,
+    dialects: Mapping[str, Dialect],
+    hints: WorkerHints | None,
+    metrics: Metrics,
+    shelter: Shelter,
+    clock: Callable[[], datetime],
+    ring: Callable[[], None],
+    to_sentry: Callable[[Place], Sentry],
+) -> Web:
+    from tocsin.web.app import Web  # noqa: PLC0415
+
+    settings = store.settings
+    return Web(
+        store.database,
+        store.plans,
+        store.vault,
+        dialects,
+        hints,
+        metrics,
+        max_body=settings.max_body,
+        clock=clock,
+        public_url=settings.public_url,
+        trusted_proxies=settings.trusted_proxies,
+        has_mail=settings.smtp_url is not None,
+        data_dir=settings.data_dir,
+        shelter=shelter,
+        ring=ring,
+        to_sentry=to_sentry,
+    )
 
 
 def _hints(worker: Worker) -> WorkerHints:
@@ -243,7 +413,7 @@ def _arm(store: Store, at: datetime) -> None:
 def sentry_asker(settings: Settings) -> Iterator[Ask]:
     """Give what asks Sentry from a command, which has no loop of its own."""
     from tocsin.channels.guard import Guard, guarded_client  # noqa: PLC0415 - slow to import
-    from tocsin.sentry.client import Lines, Place, Sentry  # noqa: PLC0415
+    from tocsin.sentry.client import Lines  # noqa: PLC0415
 
     with asyncio.Runner() as runner:
         http = guarded_client(Guard(settings.outbound_allow))
@@ -281,7 +451,7 @@ async def run(store: Store, parts: Parts) -> None:
     gc.freeze()
     gc.enable()
     if ready.is_set():
-        if parts.web:
+        if parts.web and store.is_there:
             await asyncio.to_thread(_say_how_to_begin, store)
         kind = "SQLite" if store.database.is_sqlite else "PostgreSQL"
         log.info("ready", url=store.settings.public_url, database=kind)

@@ -177,9 +177,24 @@ SETTINGS: tuple[Setting, ...] = (
         is_secret=True,
     ),
     Setting(
+        name="heartbeat_url",
+        default="",
+        help="Address that is asked for once a minute while pages go out, and not while they do"
+        " not: a dead man's switch, such as a check of Healthchecks, raises the alarm then.",
+        read=_http_url,
+        is_secret=True,
+    ),
+    Setting(
         name="max_body",
         default="2MiB",
         help="Largest body the intake takes; a larger one is answered 413.",
+        read=_size,
+    ),
+    Setting(
+        name="spool_size",
+        default="1GiB",
+        help="How much of the disk webhooks may take while PostgreSQL is away; what comes then is"
+        " answered 503.",
         read=_size,
     ),
     Setting(
@@ -215,7 +230,9 @@ class Settings:
     outbound_allow: tuple[IpNetwork, ...]
     smtp_url: str | None
     sentry_token: str | None
+    heartbeat_url: str | None
     max_body: int
+    spool_size: int
     retention: timedelta
     #: None: console on a terminal, else JSON.
     log_format: str | None
@@ -256,7 +273,9 @@ def load(environment: Mapping[str, str] | None = None, **given: str | None) -> S
         outbound_allow=values.get("outbound_allow", ()),
         smtp_url=values.get("smtp_url"),
         sentry_token=values.get("sentry_token"),
+        heartbeat_url=values.get("heartbeat_url"),
         max_body=values.get("max_body", 2 * 2**20),
+        spool_size=values.get("spool_size", 2**30),
         retention=values.get("retention", timedelta(days=90)),
         log_format=values.get("log_format"),
         origins=origins,
@@ -320,18 +339,20 @@ def _shown(setting: Setting, value: Any) -> str:
         return format_span(value)
     if setting.name == "listen":
         return _host_port(value)
-    if setting.name == "max_body":
+    if setting.name in ("max_body", "spool_size"):
         return f"{value} bytes"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _masked(value: str | tuple[str, ...]) -> str:
-    """Mask a password in a URL; anything else whole."""
+    """Mask a password in a URL, or the path of one that is asked for; anything else whole."""
     if isinstance(value, tuple):
         return ", ".join("•••" for _ in value)
     if "://" not in value:
         return "•••"
     parts = urlsplit(value)
+    if parts.scheme in ("http", "https"):
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/•••"
     if parts.password is None and "password" not in parts.query:
         return value
     host = parts.netloc.rpartition("@")[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ from tocsin.store.jobs import Kind
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
 from tocsin.work.calendars import Errand, Librarian, Result
-from tocsin.work.deliver import DEADLINE, Outbox, Sending, Sent
+from tocsin.work.deliver import DEADLINE, LEASE, Outbox, Sending, Sent
 from tocsin.work.escalate import ASK, Clockwork
 from tocsin.work.intake import Inbox
 from tocsin.work.letters import Posting, Postman
@@ -126,6 +126,7 @@ class Worker:
         self._outings = {outing.kind: outing for outing in outings}
         self._out: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
+        self._unbroken: set[asyncio.Task[Any]] = set()
         self._made: list[Sent] = []
         self._made_some = asyncio.Event()
         self._processed = asyncio.Condition()
@@ -173,6 +174,9 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # What was leased is sent, and what was sent is written down: nobody waits for the lease.
+        if self._unbroken:
+            await asyncio.wait(self._unbroken, timeout=DEADLINE.total_seconds())
         if under_way := self._sending | self._out:
             await asyncio.wait(under_way, timeout=DEADLINE.total_seconds())
         await self._record()
@@ -183,6 +187,13 @@ class Worker:
 
     async def _thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    async def _whole(self, work: Coroutine[None, None, T]) -> T:
+        """Do it to its end, though whoever waits for it be cancelled meanwhile."""
+        task = asyncio.create_task(work)
+        self._unbroken.add(task)
+        task.add_done_callback(self._unbroken.discard)
+        return await asyncio.shield(task)
 
     async def _pulse(self) -> None:
         """See what is due, and let the pump it concerns run."""
@@ -274,14 +285,22 @@ class Worker:
         if free <= 0:
             await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
             return 1
-        begun = await self._thread(self._outbox.begin, self._clock(), min(free, _LEASED))
+        return await self._whole(self._begin(min(free, _LEASED)))
+
+    async def _begin(self, limit: int) -> int:
+        claimed_at = time.monotonic()
+        begun = await self._thread(self._outbox.begin, self._clock(), limit)
         for sending in begun:
-            task = asyncio.create_task(self._send_one(sending))
+            task = asyncio.create_task(self._send_one(sending, claimed_at))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return len(begun)
 
-    async def _send_one(self, sending: Sending) -> None:
+    async def _send_one(self, sending: Sending, claimed_at: float) -> None:
+        if time.monotonic() - claimed_at > (LEASE - DEADLINE).total_seconds():
+            # This process stood still: before the attempt ends, somebody else makes it.
+            log.warning("too late to send", notification=sending.message.id)
+            return
         sent = await self._attempt(sending)
         self._made.append(sent)
         self._made_some.set()
@@ -380,8 +399,10 @@ class Worker:
     async def _record(self) -> None:
         """Write down the attempts made so far, as one group; keep them if that fails."""
         made, self._made = self._made, []
-        if not made:
-            return
+        if made:
+            await self._whole(self._write_down(made))
+
+    async def _write_down(self, made: list[Sent]) -> None:
         try:
             await self._thread(self._outbox.finish, made)
         except Exception as error:  # noqa: BLE001 - kept, and tried again with the next ones

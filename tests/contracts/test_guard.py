@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import threading
 
 import pytest
 
+from tocsin.channels import guard as guard_module
 from tocsin.channels.guard import Forbidden, Guard
 
 
@@ -47,3 +49,33 @@ def test_a_network_can_be_opened_on_purpose_and_only_that_one():
 def test_every_way_to_write_loopback_is_seen_through(host: str):
     with pytest.raises(Forbidden, match="TOCSIN_OUTBOUND_ALLOW"):
         asyncio.run(Guard().resolve(host, 80))
+
+
+def test_a_name_that_nobody_answers_for_holds_up_no_other(monkeypatch: pytest.MonkeyPatch):
+    """However many messages wait for it."""
+    answers, asked = threading.Event(), []
+
+    def look_up(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        if host == "dead.example":
+            answers.wait(30)
+            raise OSError("nobody answers")
+        return ["8.8.8.8"]
+
+    async def work() -> None:
+        guard = Guard()
+        waiting = [asyncio.create_task(guard.resolve("dead.example", 80)) for _ in range(200)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        assert await guard.resolve("good.example", 80) == ["8.8.8.8"]
+        answers.set()
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(told[0], asyncio.CancelledError)
+        assert {type(one) for one in told[1:]} == {OSError}
+        assert asked.count("dead.example") == 1
+        with pytest.raises(OSError, match="nobody answers"):
+            await guard.resolve("dead.example", 80)
+        assert asked.count("dead.example") == 2, "the next one asks anew"
+
+    monkeypatch.setattr(guard_module, "_look_up", look_up)
+    asyncio.run(work())

@@ -410,31 +410,101 @@ def test_a_slow_body_is_given_up_and_harms_nobody(
             one.close()
 
 
-def test_while_the_database_is_away_intake_says_so_at_once(
-    tmp_path: Path, postgres_url: str, phones: Telephones
-):
-    """503 with Retry-After, and as soon as it is back everything goes on by itself."""
+@contextlib.contextmanager
+def away(postgres_url: str) -> Iterator[None]:
+    """Let a database be away for a while."""
     import psycopg
 
     from tests.conftest import url_of
 
     name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
     server = url_of(postgres_url, "postgres")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        try:
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+def _spool_depth(tocsin: Tocsin) -> int:
+    depth: int = tocsin.request("GET", "/readyz").json["spool_depth"]
+    return depth
+
+
+def test_while_the_database_is_away_webhooks_are_taken_all_the_same(
+    tmp_path: Path, postgres_url: str, phones: Telephones
+):
+    """And as soon as it is back everything goes on by itself, in order."""
     with running(tmp_path, postgres_url, phones) as tocsin:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-            )
-            refused = trigger(tocsin, "1")
-            assert refused.status == 503
-            assert refused.headers["retry-after"]
-            assert b"Traceback" not in refused.body
+        key = tocsin.run("key", "create", "--name", "t").stdout.strip()
+        with away(postgres_url):
+            assert [trigger(tocsin, str(n)).status for n in range(20)] == [202] * 20
+            hook = webhook("issue", "resolved", Issue(id="3"))
+            path, headers = "/in/key-of-sentry", headers_of(hook, None)
+            assert tocsin.request("POST", path, hook.body, headers).status == 202
+            stranger = tocsin.request("POST", "/in/nobody-knows-it", hook.body, headers)
+            assert (stranger.status, bool(stranger.headers["retry-after"])) == (503, True)
             assert tocsin.request("GET", "/healthz").status == 200
             assert tocsin.request("GET", "/readyz").status == 503
-            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-        until(lambda: trigger(tocsin, "2").status == 202, "accepted again")
+            assert _spool_depth(tocsin) == 21
+            assert b"tocsin_spool_depth 21.0" in tocsin.request("GET", "/metrics").body
+            assert tocsin.request("GET", "/api/v1/me").status < 600
+        until(lambda: _spool_depth(tocsin) == 0, "the spool empty")
+        until(
+            lambda: _all_processed(tocsin, key) and len(_statuses(tocsin, key)) == 20, "all there"
+        )
+        assert _statuses(tocsin, key) == {
+            f"sentry:issue:{n}": "resolved" if n == 3 else "triggered" for n in range(20)
+        }
+        until(lambda: len(phones.pages()) == 19, "the pages")
+        assert "Traceback" not in tocsin.log.read_text()
+
+
+def _statuses(tocsin: Tocsin, key: str) -> dict[str, str]:
+    items = tocsin.api(key, "GET", "/incidents?limit=200&status=triggered,resolved")["items"]
+    return {one["dedup_key"]: one["status"] for one in items}
+
+
+def test_a_process_that_starts_while_the_database_is_away_takes_webhooks_too(
+    tmp_path: Path, postgres_url: str, phones: Telephones
+):
+    """It knows the keys from before; and it hands over what one that was killed had kept."""
+    with running(tmp_path, postgres_url, phones) as tocsin:
+        trigger(tocsin, "0")
         until(phones.pages, "a page")
+        with away(postgres_url):
+            assert trigger(tocsin, "1").status == 202
+            tocsin.kill()
+            tocsin.start(until_ready=False)
+            until(lambda: _takes(tocsin, "2"), "webhooks taken")
+            assert _spool_depth(tocsin) == 2
+            assert tocsin.program("doctor").stdout.startswith("2 webhooks wait")
+        until(lambda: len(phones.pages()) == 3, "a page each")
+        until(lambda: tocsin.request("GET", "/readyz").status == 200, "all well again")
+        assert _spool_depth(tocsin) == 0
+
+
+def _takes(tocsin: Tocsin, id_: str) -> bool:
+    with contextlib.suppress(OSError):
+        return trigger(tocsin, id_).status == 202
+    return False
+
+
+def test_a_process_that_never_knew_the_keys_does_not_start_without_the_database(
+    tmp_path: Path, postgres_url: str
+):
+    tocsin = Tocsin(tmp_path, postgres_url)
+    with away(postgres_url):
+        done = tocsin.program("serve")
+        doctor = tocsin.program("doctor")
+    assert done.returncode == 1
+    assert "the database does not answer" in done.stderr
+    assert doctor.returncode == 1
+    assert doctor.stdout.startswith("0 webhooks wait")
 
 
 def test_a_wrong_setting_is_one_sentence(tmp_path: Path, sqlite_url: str):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +21,8 @@ from tocsin.core.retry import Outcome, Report
 from tocsin.core.throttle import PERSONAL
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
-from tocsin.store.tables import notifications, timeline
-from tocsin.work.deliver import Sending, Sent
+from tocsin.store.tables import attempts, notifications, timeline
+from tocsin.work.deliver import LEASE, Sending, Sent
 
 
 def open_incidents(world: World, count: int, begin: int = 0) -> None:
@@ -132,6 +134,77 @@ def test_a_provider_that_is_away_for_an_hour_is_no_flood_afterwards(blank: World
     assert states(blank.database) == {"sent": 1, "bundled": 29}
     assert set(paged_entries(blank.database).values()) == {1}
     assert len(paged_entries(blank.database)) == 30
+
+
+def test_who_was_frozen_past_the_lease_writes_nothing(blank: World):
+    """Somebody else took over meanwhile: what that led to stands, whatever the first one learnt."""
+    blank.configure(PEOPLE, policy("ann 2h"), SERVICE)
+    open_incidents(blank, 1)
+    frozen, other = blank.outbox(), blank.outbox()
+    (first,) = frozen.begin(blank.now, 10)
+    assert other.begin(blank.now, 10) == [], "it is leased"
+    blank.now += LEASE
+    (second,) = other.begin(blank.now, 10)
+    assert (second.message.id, second.attempt) == (first.message.id, 2)
+    refused = Report(outcome=Outcome.GONE, detail="gone for good")
+    frozen.finish([Sent(sending=first, report=refused, at=blank.now)])
+    assert states(blank.database) == {"pending": 1}
+    assert all(one.is_usable for one in blank.user("ann").contact_methods)
+    delivered = Report(outcome=Outcome.DELIVERED, detail="delivered")
+    other.finish([Sent(sending=second, report=delivered, at=blank.now)])
+    frozen.finish([Sent(sending=first, report=refused, at=blank.now)])
+    assert states(blank.database) == {"sent": 1}
+    with blank.database.read() as connection:
+        said = connection.execute(select(attempts.c.number, attempts.c.outcome)).all()
+    assert sorted(said) == [(1, None), (2, "delivered")]
+    assert blank.kinds().count("paged") == 1
+    assert "page_failed" not in blank.kinds()
+    blank.settle()
+    blank.expect_nothing()
+
+
+@pytest.mark.parametrize("moment", ["begin", "finish"])
+def test_a_worker_that_is_stopped_sends_what_it_leased_and_writes_down_what_it_sent(
+    blank: World, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    """Nobody has to wait for the lease, and nothing goes out again."""
+    blank.configure(PEOPLE, policy("ann 2h"), SERVICE)
+    open_incidents(blank, 3)
+    worker, entered, goes_on = blank._worker, threading.Event(), threading.Event()
+    real = getattr(worker._outbox, moment)
+
+    def held(*given: Any) -> Any:
+        entered.set()
+        goes_on.wait(30)
+        return real(*given)
+
+    monkeypatch.setattr(worker._outbox, moment, held)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        await asyncio.to_thread(entered.wait, 30)
+        stop.set()
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        await running
+
+    blank._runner.run(run())
+    assert states(blank.database) == {"sent": 3}
+    assert len(blank.take()) == 3
+
+
+def test_whose_lease_ended_and_was_taken_by_nobody_writes_down_how_it_went(blank: World):
+    blank.configure(PEOPLE, policy("ann 2h"), SERVICE)
+    open_incidents(blank, 1)
+    outbox = blank.outbox()
+    (sending,) = outbox.begin(blank.now, 10)
+    blank.now += LEASE * 3
+    delivered = Report(outcome=Outcome.DELIVERED, detail="delivered")
+    outbox.finish([Sent(sending=sending, report=delivered, at=blank.now)])
+    assert states(blank.database) == {"sent": 1}
+    blank.settle()
+    blank.expect_nothing()
 
 
 @pytest.mark.parametrize("people", [PEOPLE, BY_MAIL], ids=["webhook", "e-mail"])

@@ -12,6 +12,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import httpcore2
@@ -19,6 +20,9 @@ import httpx2
 
 IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Names looked up at once.
+_NAMES = 32
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -33,6 +37,10 @@ class Guard:
     def __init__(self, allowed: Sequence[IpNetwork] = ()) -> None:
         """Open ``allowed`` besides the public internet."""
         self._allowed = tuple(allowed)
+        # Threads of their own, and one per name: a name that nobody answers for takes one of them
+        # for as long as it likes, however many messages wait for it.
+        self._threads = ThreadPoolExecutor(_NAMES, thread_name_prefix="names")
+        self._asked: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     def permits(self, address: IpAddress) -> bool:
         """Whether to connect. An address that wraps another is judged as that other."""
@@ -49,9 +57,7 @@ class Guard:
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host that may be connected to. Raises Forbidden, OSError."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+        addresses = await self._addresses(host.strip("[]"), port)
         permitted = [a for a in addresses if self.permits(ipaddress.ip_address(a.split("%")[0]))]
         if not permitted:
             raise Forbidden(
@@ -59,6 +65,17 @@ class Guard:
                 " open its network in TOCSIN_OUTBOUND_ALLOW"
             )
         return permitted
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        """Look a name up, once for all who ask meanwhile."""
+        asked = self._asked.get((host, port))
+        if asked is None or asked.get_loop() is not asyncio.get_running_loop():
+            loop = asyncio.get_running_loop()
+            asked = loop.run_in_executor(self._threads, _look_up, host, port)
+            self._asked[host, port] = asked
+            asked.add_done_callback(lambda _done: self._asked.pop((host, port), None))
+        # Who asked first may give up: the answer is the others' too.
+        return await asyncio.shield(asked)
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """Return a connected socket. Raises Forbidden, OSError."""
@@ -78,6 +95,11 @@ class Guard:
             else:
                 return connection
         raise last
+
+
+def _look_up(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 class _GuardedBackend(httpcore2.AnyIOBackend):

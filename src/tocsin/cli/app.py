@@ -80,8 +80,8 @@ def serve(
     settings = load(listen=listen)
     logs.configure(settings.log_format)
     with serving(settings):
-        store = open_store(settings, serves=True)
         parts = Parts(web=only is not Half.WORKER, worker=only is not Half.WEB)
+        store = open_store(settings, serves=True, takes=parts.web)
         try:
             asyncio.run(run(store, parts))
         finally:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import typer
+from sqlalchemy.exc import OperationalError
 
 from tocsin.boot import now, open_store
 from tocsin.cli.output import print_json
 from tocsin.config import load
+from tocsin.store.spool import SPOOL, load_of
 from tocsin.work.doctor import CHECKS, Patient, examine
 
 
 def examine_all(*, as_json: bool) -> None:
     """Print every finding with its remedy; exit 1 if there is one."""
     settings = load()
-    store = open_store(settings)
+    try:
+        store = open_store(settings)
+    except OperationalError:
+        waiting = load_of(settings.data_dir / SPOOL).waiting
+        typer.echo(f"{waiting} webhooks wait on this machine until the database takes them")
+        raise
     try:
         with store.database.read() as connection:
             found = examine(

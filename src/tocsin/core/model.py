@@ -126,6 +126,8 @@ class MessageType(StrEnum):
     #: To an address of a person, with a link to choose a password.
     INVITATION = "account.invitation"
     RESET = "account.reset"
+    #: To the fallback: Tocsin itself is in trouble.
+    WARNING = "tocsin.warning"
 
 
 class TimelineKind(StrEnum):

@@ -223,11 +223,24 @@ def _sqlite_engine(path: Path, *, is_writer: bool, checkpoints: bool) -> Engine:
     return engine
 
 
+#: A server that vanished without a word is noticed, and what waits for it goes on. In seconds, the
+#: last one in milliseconds; the URL may say otherwise.
+_PG_VANISHED: Mapping[str, int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+
 def _postgres_engine(url: str) -> Engine:
     import psycopg  # noqa: PLC0415 - slow to import, and of no use on SQLite
 
+    options: dict[str, Any] = {**_PG_VANISHED, **psycopg.conninfo.conninfo_to_dict(url)}
+
     def connect() -> psycopg.Connection[Any]:
-        return psycopg.connect(url, prepare_threshold=None, connect_timeout=5)
+        return psycopg.connect(**options, prepare_threshold=None)
 
     return create_engine(
         "postgresql+psycopg://", creator=connect, pool_size=_PG_POOL, max_overflow=4

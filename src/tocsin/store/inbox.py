@@ -285,6 +285,13 @@ def waiting_count(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(deliveries).where(waiting)) or 0
 
 
+def longest_waiting(connection: Connection) -> str | None:
+    """Return the delivery that waits longest to be processed; None if none does."""
+    waiting = deliveries.c.status == DeliveryStatus.ACCEPTED.value
+    found: str | None = connection.scalar(select(func.min(deliveries.c.id)).where(waiting))
+    return found
+
+
 def sweep(connection: Connection, before: datetime, keys_before: datetime, limit: int) -> int:
     """Delete what is older than its retention, some rows at a time; return how many went.
 

@@ -265,6 +265,20 @@ def with_another_policy(connection: Connection) -> list[str]:
     return list(connection.scalars(query))
 
 
+def overdue_count(connection: Connection, before: datetime) -> int:
+    """Count incidents whose next step should have been taken before a time."""
+    query = (
+        select(func.count())
+        .select_from(incidents)
+        .where(
+            incidents.c.status == IncidentStatus.TRIGGERED.value,
+            incidents.c.escalation_state == EscalationState.RUNNING.value,
+            incidents.c.escalation_next_at < before,
+        )
+    )
+    return connection.scalar(query) or 0
+
+
 def suppressed(connection: Connection) -> list[str]:
     """Return the open incidents that a maintenance window or a hold keeps from paging."""
     columns = incidents.c

@@ -399,6 +399,21 @@ def begin_attempts(
     )
 
 
+def latest_attempts(connection: Connection, numbered: Sequence[tuple[str, int]]) -> frozenset[str]:
+    """Return the notifications whose attempt of this number is the latest, and hold them.
+
+    The number is the fencing token: it is counted up in the transaction that takes the lease, so
+    that nobody writes of an attempt after which another began.
+    """
+    query = (
+        select(notifications.c.id)
+        .where(tuple_(notifications.c.id, notifications.c.attempts).in_(sorted(numbered)))
+        .order_by(notifications.c.id)
+        .with_for_update()
+    )
+    return frozenset(connection.scalars(query))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """How one attempt went; ``state`` is the notification's from now on."""

@@ -42,6 +42,7 @@ from tocsin.core.plans import (
 from tocsin.store import audit, jobs, sentry
 from tocsin.store.db import Database
 from tocsin.store.jobs import Kind
+from tocsin.store.kept import KeptKeys
 from tocsin.store.schedules import load_schedules, restriction_of
 from tocsin.store.tables import (
     absences,
@@ -82,8 +83,14 @@ class PlansCache:
         self._vault = vault
         self._plans: Plans | None = None
         self._keys: Mapping[str, str] = {}
+        self._integrations: Mapping[str, Integration] = {}
         self._looked_at = 0.0
         self._loading = threading.Lock()
+
+    @property
+    def known(self) -> Plans | None:
+        """The plans as they were seen last, whether they can be seen now or not."""
+        return self._plans
 
     def current(self, connection: Connection) -> Plans:
         """Return the plans as this transaction sees them."""
@@ -94,13 +101,9 @@ class PlansCache:
             plans = load(connection, self._vault)
             if self._plans is None or plans.revision > self._plans.revision:
                 self._keys = _routing_keys(connection)
+                self._integrations = plans.integrations
                 self._plans = plans
             return plans
-
-    @property
-    def known(self) -> Plans | None:
-        """The plans as they were seen last, from memory; None before the first look."""
-        return self._plans
 
     def refresh(self, *, at_most_every: float = 0.0) -> Plans:
         """Look at the database (unless that was done less than so many seconds ago)."""
@@ -115,7 +118,18 @@ class PlansCache:
     def by_routing_key(self, hashed: str) -> Integration | None:
         """Return the integration a routing key belongs to, from memory."""
         id_ = self._keys.get(hashed)
-        return self._plans.integrations.get(id_) if id_ and self._plans else None
+        return self._integrations.get(id_) if id_ else None
+
+    def keep(self, kept: KeptKeys) -> None:
+        """Let the routing keys outlast this process and the database. Raises OSError."""
+        kept.save(self._keys, self._integrations)
+
+    def recall(self, kept: KeptKeys) -> bool:
+        """Know the routing keys as they were kept, until there are plans; whether they were."""
+        known = kept.load()
+        if known is not None and self._plans is None:
+            self._keys, self._integrations = known.keys, known.integrations
+        return known is not None
 
 
 def _routing_keys(connection: Connection) -> dict[str, str]:

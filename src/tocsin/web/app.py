@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from tocsin import __version__
 from tocsin.channels.guard import IpNetwork
@@ -26,17 +28,20 @@ from tocsin.core.access import EVERYTHING
 from tocsin.core.dialect import Dialect
 from tocsin.core.plans import Integration
 from tocsin.sentry.client import Place, Sentry, Unreachable
-from tocsin.store import inbox, jobs
+from tocsin.store import inbox, incidents, jobs
 from tocsin.store.db import Database
 from tocsin.store.deliveries import delivery
 from tocsin.store.inbox import Arrival, Stored
+from tocsin.store.kept import KeptKeys
 from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
+from tocsin.store.room import Room
+from tocsin.store.spool import Load, Spool
 from tocsin.store.vault import Vault
 from tocsin.web.api import build_router
 from tocsin.web.back import Back
 from tocsin.web.calendar import Feeds, calendar_feed
-from tocsin.web.commit import GroupCommit
+from tocsin.web.commit import Away, GroupCommit
 from tocsin.web.components import ComponentRequests
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.headers import Guarded
@@ -56,9 +61,13 @@ from tocsin.work.rota import Rota
 from tocsin.work.things import collections
 
 T = TypeVar("T")
+log = structlog.get_logger("web")
 
 #: How often the configuration in memory is compared with the database's.
 _REFRESH_SECONDS = 0.5
+
+#: How often it is looked for spools of processes that died.
+_ADOPT_SECONDS = 5.0
 
 #: A worker that has not looked for work for so long is not well.
 _MAX_TICK_AGE = timedelta(seconds=30)
@@ -93,6 +102,18 @@ def no_sentry(place: Place) -> Sentry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shelter:
+    """What intake has for bad times: most of it for a PostgreSQL that is away."""
+
+    spool: Spool | None = None
+    kept: KeptKeys | None = None
+    #: The disk of an SQLite file: while it is short, what is left is for what was accepted.
+    room: Room | None = None
+    #: Whether the database may be written to: not before its schema is this program's.
+    is_open: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHints:
     """What the web edge knows of the worker of this process, if there is one."""
 
@@ -123,10 +144,11 @@ class Web:
         data_dir: Path = Path(),
         ring: Callable[[], None] = lambda: None,
         to_sentry: Callable[[Place], Sentry] = no_sentry,
+        shelter: Shelter | None = None,
     ) -> None:
         """Connect the parts; needs a running event loop. ``ring`` wakes workers elsewhere."""
-        self._ring = ring
-        self._to_sentry = to_sentry
+        self._ring, self._to_sentry = ring, to_sentry
+        self._shelter = shelter or Shelter()
         self._trusted_proxies = trusted_proxies
         self._has_mail = has_mail
         self._data_dir = data_dir
@@ -141,7 +163,7 @@ class Web:
         self._office = Office(database, plans, vault)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._loop)
-        self._commit = GroupCommit(self._put, self._loop, self._wake)
+        self._commit = GroupCommit(self._put, self._loop, self._wake, self._shelter.spool)
         self._intake = Intake(
             Ports(
                 plans=plans,
@@ -164,7 +186,7 @@ class Web:
         self._form_reader = Reader(_FORM_BODY, self._deadlines)
         self._live = Live(database, plans, clock, look.render)
         self._framework = self._build_framework(self._state())
-        self._refreshing = asyncio.create_task(self._refresh_forever())
+        self._refreshing = asyncio.gather(self._refresh_forever(), self._adopt_forever())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -243,6 +265,10 @@ class Web:
 
     def _put(self, arrivals: Sequence[Arrival]) -> list[str]:
         """Keep arrivals; once more if the connection broke, for keeping twice keeps once."""
+        if self._shelter.room is not None and self._shelter.room.is_short:
+            raise Away("the disk is full")
+        if not self._shelter.is_open():
+            raise Away("the database was not there when this process began")
         try:
             return self._put_once(arrivals)
         except DBAPIError as error:
@@ -268,7 +294,12 @@ class Web:
         """Look for the outcome of a delivery until it is there or time is up."""
         ends = time.monotonic() + seconds
         while True:
-            found = await asyncio.to_thread(self._outcome_now, delivery_id)
+            if self._commit.is_spooling:
+                return None
+            try:
+                found = await asyncio.to_thread(self._outcome_now, delivery_id)
+            except (DBAPIError, NoConnection):
+                return None  # it is kept, which is what counts
             left = ends - time.monotonic()
             if found is not None or left <= 0:
                 return found
@@ -292,11 +323,29 @@ class Web:
         return await asyncio.to_thread(self._office.events_integration, service, key, self._clock())
 
     async def _refresh_forever(self) -> None:
+        kept = -1
         while True:
             # The database may be away: what was known goes on serving.
             with contextlib.suppress(Exception):
-                await asyncio.to_thread(self._plans.refresh)
+                kept = await asyncio.to_thread(self._refresh, kept)
             await asyncio.sleep(_REFRESH_SECONDS)
+
+    def _refresh(self, kept: int) -> int:
+        """See whether the plans changed, and keep the keys if so; return whose were kept."""
+        if not self._shelter.is_open():
+            return kept
+        plans = self._plans.refresh()
+        if plans.revision != kept and self._shelter.kept is not None:
+            self._plans.keep(self._shelter.kept)
+        return plans.revision
+
+    async def _adopt_forever(self) -> None:
+        while self._shelter.spool is not None:
+            try:
+                await asyncio.to_thread(self._commit.adopt)
+            except Exception as error:  # noqa: BLE001 - the disk may be full; it is tried again
+                log.warning("cannot take over a spool", error=type(error).__name__)
+            await asyncio.sleep(_ADOPT_SECONDS)
 
     # -- everything that is not intake
 
@@ -361,12 +410,24 @@ class Web:
                 wrong["worker"] = "has not looked for work lately"
         return wrong
 
+    @property
+    def spooled(self) -> Load:
+        """How much waits in the spool of this process."""
+        return self._commit.spooled
+
     def metrics(self) -> bytes:
-        """Return the metrics, with the gauges measured now."""
-        with self._database.read() as connection:
-            self._metrics.inbox_depth.set(inbox.waiting_count(connection))
-            minute_ago = self._clock() - timedelta(minutes=1)
-            self._metrics.overdue_jobs.set(jobs.overdue_count(connection, minute_ago))
+        """Return the metrics, with the gauges measured now; as they were, if that cannot be."""
+        self._metrics.spool_depth.set(self.spooled.waiting)
+        try:
+            with self._database.read() as connection:
+                self._metrics.inbox_depth.set(inbox.waiting_count(connection))
+                minute_ago = self._clock() - timedelta(minutes=1)
+                self._metrics.overdue_jobs.set(jobs.overdue_count(connection, minute_ago))
+                self._metrics.overdue_steps.set(incidents.overdue_count(connection, minute_ago))
+        except (DBAPIError, NoConnection):
+            self._metrics.database_up.set(0)
+        else:
+            self._metrics.database_up.set(1)
         return self._metrics.text()
 
 
@@ -381,6 +442,7 @@ def readyz(state: State) -> Response[dict[str, Any]]:
     """Say whether it can work, and what is wrong if not."""
     wrong = state.health.readiness()
     answer = {"status": "not ready", "wrong": wrong} if wrong else {"status": "ready"}
+    answer["spool_depth"] = state.health.spooled.waiting
     return Response(answer, status_code=503 if wrong else 200)
 
 

@@ -34,7 +34,19 @@ class Metrics:
             "Jobs due for more than a minute that nobody has taken.",
             registry=self._registry,
         )
-
+        self.overdue_steps = Gauge(
+            "tocsin_overdue_steps",
+            "Incidents whose next step is more than a minute late.",
+            registry=self._registry,
+        )
+        self.spool_depth = Gauge(
+            "tocsin_spool_depth",
+            "Deliveries on this machine's disk that the database does not have yet.",
+            registry=self._registry,
+        )
+        self.database_up = Gauge(
+            "tocsin_database_up", "Whether the database answers.", registry=self._registry
+        )
         self._notifications = Counter(
             "tocsin_notifications",
             "Attempts to hand notifications over, by channel and result.",

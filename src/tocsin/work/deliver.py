@@ -271,17 +271,30 @@ class Outbox:
         self._database.run(lambda connection: self._finish(connection, made))
 
     def _finish(self, connection: Connection, made: Sequence[Sent]) -> None:
-        lost = _lost(made)
-        if not lost:
-            _finish(connection, made)
-            return
         # Incidents before notifications, as everywhere; and plans as they were, for what is gone
         # only now is not seen by others before all of this is.
-        held = incidents.lock(connection, lost.values())
-        plans = self._plans.current(connection)
+        lost = _lost(made)
+        held = incidents.lock(connection, lost.values()) if lost else {}
+        plans = self._plans.current(connection) if lost else None
+        made = _latest(connection, made)
+        if not made:
+            return
+        lost = _lost(made)
         _finish(connection, made)
-        gone = {one.sending.method.id for one in made if one.report.outcome is Outcome.GONE}
-        go_on(connection, plans, held, lost.keys(), gone, max(one.at for one in made))
+        if lost and plans is not None:
+            gone = {one.sending.method.id for one in made if one.report.outcome is Outcome.GONE}
+            go_on(connection, plans, held, lost.keys(), gone, max(one.at for one in made))
+
+
+def _latest(connection: Connection, made: Sequence[Sent]) -> list[Sent]:
+    """Return those after which no other attempt began.
+
+    A process that was frozen past its lease has nothing to say: somebody else took over, and what
+    that led to counts.
+    """
+    numbered = [(sent.sending.job.subject_id, sent.sending.attempt) for sent in made]
+    latest = notifications.latest_attempts(connection, numbered)
+    return [sent for sent in made if sent.sending.job.subject_id in latest]
 
 
 def _about(going: Outgoing, known: Mapping[str, Incident]) -> dict[str, Incident]:

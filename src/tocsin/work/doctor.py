@@ -17,7 +17,9 @@ from tocsin.core.model import (
     Severity,
 )
 from tocsin.core.plans import Plans
-from tocsin.store import jobs, joined, notifications, seals
+from tocsin.store import incidents, jobs, joined, notifications, seals
+from tocsin.store.room import disk_of
+from tocsin.store.spool import SPOOL, load_of
 from tocsin.work.currentfile import living
 
 #: Due work that waits longer has nobody who does it.
@@ -124,6 +126,11 @@ def _work(patient: Patient) -> Iterator[tuple[str, str]]:
             f"{overdue} pieces of work are overdue by more than a minute",
             "start `tocsin serve`, or look at its log",
         )
+    if late := incidents.overdue_count(connection, now - OVERDUE):
+        yield (
+            f"the next step of {late} incidents is more than a minute late",
+            "start `tocsin serve`, or look at its log",
+        )
     if buried := jobs.buried_count(connection):
         yield (
             f"{buried} pieces of work were given up",
@@ -158,11 +165,30 @@ def _log(patient: Patient) -> Iterator[tuple[str, str]]:
         )
 
 
+def _spool(patient: Patient) -> Iterator[tuple[str, str]]:
+    load = load_of(patient.data_dir / SPOOL)
+    if load.waiting:
+        yield (
+            f"{load.waiting} webhooks wait on this machine until the database takes them",
+            "start `tocsin serve` with this data folder, or look at its log",
+        )
+    if load.refused:
+        yield (
+            f"{load.refused} webhooks on this machine were refused by the database",
+            f"look at the files in {patient.data_dir / SPOOL}; please report it, for it is a bug",
+        )
+
+
 def _machine(patient: Patient) -> Iterator[tuple[str, str]]:
     free = shutil.disk_usage(patient.data_dir).free
     if free < LITTLE_ROOM:
         yield (
             f"only {free // 2**20} MiB are free under {patient.data_dir}",
+            "make room, or shorten TOCSIN_RETENTION",
+        )
+    elif (disk := disk_of(patient.data_dir)).is_nearly_full:
+        yield (
+            f"the disk of {patient.data_dir} is {100 - 100 * disk.free // disk.total} % full",
             "make room, or shorten TOCSIN_RETENTION",
         )
     if (urlsplit(patient.public_url).hostname or "") in _LOCAL:
@@ -181,6 +207,7 @@ CHECKS: Sequence[tuple[str, Callable[[Patient], Iterator[tuple[str, str]]]]] = (
     ("work", _work),
     ("Sentry", _sentry),
     ("audit log", _log),
+    ("spool", _spool),
     ("machine", _machine),
 )
 

@@ -8,6 +8,7 @@ from litestar import Response, get
 
 from tocsin.core.access import Action
 from tocsin.store import inbox, jobs
+from tocsin.store.spool import SPOOL, load_of
 from tocsin.web.pages.visit import Visiting
 from tocsin.work.doctor import OVERDUE, Patient, examine
 
@@ -25,6 +26,7 @@ def health(visit: Visiting) -> Response[bytes]:
             "waiting": inbox.waiting_count(connection),
             "overdue": jobs.overdue_count(connection, visit.now - OVERDUE),
             "buried": jobs.buried_count(connection),
+            "spooled": load_of(back.data_dir / SPOOL).waiting,
         }
         buried = jobs.buried(connection, _BURIED) if sees_all else []
         findings = (

@@ -1,0 +1,122 @@
+"""Make docs/reliability.md from the lines that `python -m tests.chaos --json FILE` wrote.
+
+python scripts/reliability.py FILE
+"""
+
+# ruff: noqa: ISC004 - the pairs are plain to see
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
+
+#: What is promised, and what shows it besides the tests of faults.
+GUARANTEES: Mapping[str, tuple[str, str]] = {
+    "G1": ("A 202 means that the body is on at least one disk, synced. Never before.", ""),
+    "G2": ("Sentry's second is kept, also while PostgreSQL is away.", ""),
+    "G3": (
+        "What was accepted is never lost: by a kill, a restart, a full disk, or the database.",
+        "[kills](../tests/processes/test_processes.py), [spool](../tests/store/test_spool.py), "
+        "[group commit](../tests/web/test_commit.py), [disk](../tests/store/test_room.py)",
+    ),
+    "G4": (
+        "One incident for each integration, dedup key and open period, however often it is sent.",
+        "[the model](../tests/scenarios/test_machine.py)",
+    ),
+    "G5": (
+        "Each page that is due is attempted at least once; without faults exactly once. "
+        "No more go out again than were in flight, by the same id.",
+        "[leases](../tests/scenarios/test_outbox.py)",
+    ),
+    "G6": (
+        "From the webhook to the first call of a provider: half of them within 300 ms, 99 % "
+        "within 2 s at 50 events a second.",
+        "[measured](performance.md)",
+    ),
+    "G7": (
+        "A dead provider never delays another by more than a second.",
+        "[names](../tests/contracts/test_guard.py)",
+    ),
+    "G8": (
+        "No page is begun after an acknowledgement.",
+        "[races](../tests/scenarios/test_races.py)",
+    ),
+    "G9": (
+        "No input makes Tocsin answer 500, and none costs more than a second.",
+        "[hostile bodies](../tests/web/test_hostile.py)",
+    ),
+    "G10": (
+        "When Tocsin cannot page, it tells somebody, and tells nobody outside that all is well.",
+        "[the auditor](../tests/scenarios/test_auditor.py)",
+    ),
+}
+
+HEAD = """\
+# Reliability
+
+<!-- Made by scripts/reliability.py from what `make chaos-full` wrote; change it there. -->
+
+What Tocsin promises, which test shows it, and the figures of its last run. The tests kill and
+freeze real processes, stop and start a real PostgreSQL that syncs as it should, cut connections
+between a `COMMIT` and its answer, and compare what clients were told with what is in the database
+afterwards.
+
+`make chaos` runs the quick set, in some minutes and without any privilege; `make chaos-full` all
+of it at full size. Both print one line for each test, and take `CHAOS="--only R4 --seed 7"`. The
+tests are in [tests/chaos](../tests/chaos/), and fail when any figure is not as it must be.
+
+What is behind it is told in [keep it running](how-to/keep-it-running.md).
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    lines = [json.loads(line) for line in Path(sys.argv[1]).read_text("utf-8").splitlines()]
+    PAGE.write_text(page(lines), "utf-8")
+
+
+def page(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Return the page."""
+    found = sorted(lines, key=lambda line: (int(line["name"].strip("Rab")), line["name"]))
+    return "\n".join((HEAD, "\n".join(_promises(found)), "", "\n".join(_figures(found)), ""))
+
+
+def _promises(lines: list[Mapping[str, Any]]) -> Iterable[str]:
+    yield "## What is promised\n"
+    yield "| | Promise | Shown by |"
+    yield "|---|---|---|"
+    for name, (text, more) in GUARANTEES.items():
+        tests = [line["name"] for line in lines if name in line["guarantees"]]
+        yield f"| {name} | {text} | {', '.join([*tests, *([more] if more else [])])} |"
+
+
+def _figures(lines: list[Mapping[str, Any]]) -> Iterable[str]:
+    yield "## What was measured\n"
+    profiles = sorted({f"{line['profile']}, {line['date']}, {line['commit']}" for line in lines})
+    machines = sorted({line["machine"] for line in lines})
+    yield (
+        f"Profile, date and commit: {'; '.join(profiles)}. Machine: {'; '.join(machines)}, which"
+        " the clients, the providers and the databases share.\n"
+    )
+    yield "| Test | What is done | Figures | Result | Seed |"
+    yield "|---|---|---|---|---|"
+    for line in lines:
+        figures = ", ".join(
+            f"{name.replace('_', ' ')} {_value(value)}" for name, value in line["figures"].items()
+        )
+        result = "passes" if line["passed"] else f"**fails**: {'; '.join(line['wrong'])}"
+        yield f"| {line['name']} | {line['title']} | {figures} | {result} | {line['seed']} |"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+if __name__ == "__main__":
+    main()
