@@ -467,11 +467,13 @@ def _say_how_to_begin(store: Store) -> None:
 
     key = Accounts(store.database, store.plans, store.vault).setup_link(now())
     if key is not None:
-        sys.stdout.write(
-            "\nNobody can sign in yet. Open this link to set Tocsin up; it is good once, for 24"
-            f" hours:\n\n    {store.settings.public_url}/setup/{key}\n\n"
-        )
-        sys.stdout.flush()
+        # Whoever reads it may be gone, or the disk full: that stops nobody from being paged.
+        with contextlib.suppress(OSError):
+            sys.stdout.write(
+                "\nNobody can sign in yet. Open this link to set Tocsin up; it is good once, for 24"
+                f" hours:\n\n    {store.settings.public_url}/setup/{key}\n\n"
+            )
+            sys.stdout.flush()
 
 
 def free_port() -> int:

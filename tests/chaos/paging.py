@@ -411,6 +411,12 @@ TESTS = (
     Test("R2", "kill -9 of the sender", ("G5",), killed),
     Test("R7", "three workers at once; one is frozen past its lease", ("G5",), raced),
     Test(
+        "R8",
+        "clocks five minutes apart, that jump by an hour and by a day",
+        ("G5",),
+        skewed,
+    ),
+    Test(
         "R11",
         "a storm of many issues, and one critical elsewhere",
         ("G6", "G7"),

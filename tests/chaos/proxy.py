@@ -87,14 +87,19 @@ def to_socket(path: str) -> Connect:
     return lambda: asyncio.open_unix_connection(path)
 
 
-def to_any(ports: list[int]) -> Connect:
-    """Lead to these in turn, or to another where one is not there: as load balancers do."""
+def to_any(ports: list[int], resting: set[int]) -> Connect:
+    """Lead to these in turn, or to another where one is not there, as load balancers do.
+
+    Those that rest were taken out, as whoever replaces servers does first.
+    """
     turn = [0]
 
     async def connect() -> Streams:
         for _ in range(40):
             for _ in ports:
                 turn[0] += 1
+                if ports[turn[0] % len(ports)] in resting:
+                    continue
                 with contextlib.suppress(OSError):
                     return await asyncio.open_connection("127.0.0.1", ports[turn[0] % len(ports)])
             await asyncio.sleep(0.05)

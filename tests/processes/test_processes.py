@@ -507,6 +507,22 @@ def test_a_process_that_never_knew_the_keys_does_not_start_without_the_database(
     assert doctor.stdout.startswith("0 webhooks wait")
 
 
+def test_a_log_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, sqlite_url: str, phones: Telephones
+):
+    """As when its disk is full."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full here")
+    with running(tmp_path, sqlite_url, phones) as tocsin:
+        tocsin.stop()
+        tocsin.log = full
+        tocsin.start()
+        assert trigger(tocsin, "1").status == 202
+        until(phones.pages, "a page")
+        assert tocsin.stop() == 0
+
+
 def test_a_wrong_setting_is_one_sentence(tmp_path: Path, sqlite_url: str):
     tocsin = Tocsin(tmp_path, sqlite_url, listem="127.0.0.1:1")
     done = tocsin.program("serve")
