@@ -308,6 +308,20 @@ def test_what_came_in_while_sentry_was_asked_is_newer_than_its_answer(both: Both
     assert both.outcomes()[-1] == ("none", "ignored")
 
 
+def test_what_was_newer_than_an_answer_is_looked_at_again(both: BothSides):
+    """A late webhook opens, at the instant of a look, what is resolved there: not for good."""
+    issue = opened(both)
+    both.sentry.act(issue, "resolve", by="bob")
+    both.deliver_all()
+    world = both.world
+    with world.held():
+        world.sentry("issue.unresolved", int(issue))
+        world.database.run(lambda c: arm(c, world.now, at_once=True))
+    assert statuses(both) == ["resolved", "triggered"]
+    both.forward(minutes=10)
+    assert statuses(both) == ["resolved", "resolved"]
+
+
 async def _ask(both: BothSides, place, issue):
     return await both.world._to_sentry(place).issue(issue)
 

@@ -162,8 +162,10 @@ class Reconciler:
                 yield self._arrival(question, key, found, now)
         for over in seen.over:
             key = keys[over.issue_id]
-            ending = ended(over.stand, by_us.get(over.issue_id, ()), question.look.began_at)
-            if ending is not None and (here := known.get(key)) is not None:
+            began_at, here = question.look.began_at, known.get(key)
+            ending = ended(over.stand, by_us.get(over.issue_id, ()), began_at)
+            # What came in since is newer: the next look says what became of it.
+            if ending is not None and here is not None and here.known.last_seen_at < began_at:
                 yield self._arrival(question, key, _over(over, ending, here), now)
 
     def _arrival(self, question: Question, key: str, found: _Found, now: datetime) -> Arrival:
