@@ -153,11 +153,12 @@ def machine(
             number = data.draw(st.sampled_from(found))
             do, who = data.draw(st.sampled_from(ACTS_HERE)), data.draw(people)
             now = self.world.now
+            until = now + timedelta(minutes=data.draw(st.sampled_from([10, 30, 180])))
             deeds = {
                 "acknowledge": ("assign", respond.acknowledge),
                 "resolve": ("resolve", respond.resolve),
                 "note": ("note", lambda by: respond.note(by, f"a word at {now.isoformat()}")),
-                "snooze": ("archive", lambda by: respond.snooze(by, now + timedelta(minutes=30))),
+                "snooze": ("archive", lambda by: respond.snooze(by, until)),
             }
             asked, decide = deeds[do]
             self.log.append(f"    {who}: {do} #{number}")

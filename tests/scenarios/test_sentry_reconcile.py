@@ -12,11 +12,15 @@ from tests.both_sides import BothSides, switches
 from tests.fakes import FakeSentry
 from tests.world import ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.reconcile import CLOSER, EVERY, FOUND
+from tocsin.dialects import load_all
+from tocsin.sentry.looking import Over, Seen
+from tocsin.sentry.reading import stand_of
 from tocsin.store.jobs import Kind
 from tocsin.store.missing import lost_count
 from tocsin.store.tables import jobs, sentry_connections
 from tocsin.work import respond
-from tocsin.work.reconcile import arm
+from tocsin.work.intake import Inbox
+from tocsin.work.reconcile import Reconciler, arm
 
 LOOK = {"minutes": EVERY.total_seconds() / 60}
 
@@ -284,13 +288,11 @@ def test_a_sentry_that_cannot_be_asked_changes_nothing_and_is_asked_again(
     both.world.forget()
 
 
-def test_what_came_in_while_sentry_was_asked_is_newer_than_its_answer(both: BothSides):
-    """The answer says resolved; the regression is here before it."""
-    from tocsin.dialects import load_all
-    from tocsin.sentry.looking import Over, Seen
-    from tocsin.sentry.reading import stand_of
-    from tocsin.work.reconcile import Reconciler
-
+@pytest.mark.parametrize("is_understood", [True, False])
+def test_what_came_in_while_sentry_was_asked_is_newer_than_its_answer(
+    both: BothSides, is_understood: bool
+):
+    """The answer says resolved; the regression is here before it, understood or still waiting."""
     issue = opened(both)
     world = both.world
     both.forward(minutes=1)
@@ -301,11 +303,14 @@ def test_what_came_in_while_sentry_was_asked_is_newer_than_its_answer(both: Both
     answer = world._runner.run(_ask(both, question.place, issue))
     over = Over(issue_id=issue, stand=stand_of(answer), raw=bytes(answer.raw))
     both._at(world.now + timedelta(seconds=1))
-    world.sentry("issue.unresolved", int(issue))
-    reconciler.finish(question, Seen(over=[over]), world.now)
-    world.settle()
+    with world.held():
+        world.sentry("issue.unresolved", int(issue))
+        if is_understood:
+            Inbox(world.database, world.plans, load_all()).work(world.now)
+        reconciler.finish(question, Seen(over=[over]), world.now)
     assert statuses(both) == ["triggered"]
-    assert both.outcomes()[-1] == ("none", "ignored")
+    found = [one for one in world.deliveries() if one.url_style == "reconcile"]
+    assert [one.outcome for one in found] == ([] if is_understood else ["ignored"])
 
 
 def test_what_was_newer_than_an_answer_is_looked_at_again(both: BothSides):
