@@ -155,7 +155,9 @@ class Control:
         return {}
 
     def clock(self, said: Json) -> Any:
-        """Stop the clock at a time, or let it go on by so many seconds."""
+        """Stop the clock at a time or so many seconds on, or let it go so many ``behind``."""
+        if "behind" in said:
+            self._world.clock.lag(timedelta(seconds=float(said["behind"])))
         if "now" in said:
             self._world.clock.set(datetime.fromisoformat(said["now"]))
         if "forward" in said:

@@ -223,11 +223,12 @@ class Organization:
 
 
 class Clock:
-    """The time as Sentry knows it: the real one, or one that tests set."""
+    """The time as Sentry knows it: the real one, one behind it, or one that stands."""
 
     def __init__(self) -> None:
         """Begin with the real time."""
         self._at: datetime | None = None
+        self._behind = timedelta()
         self._ticks = 0
 
     def set(self, at: datetime) -> None:
@@ -238,10 +239,14 @@ class Clock:
         """Go on by so much; the clock stands from then on."""
         self.set((self._at or self.now()) + span)
 
+    def lag(self, span: timedelta) -> None:
+        """Go on from now, so much behind the real time."""
+        self._at, self._behind = None, span
+
     def now(self) -> datetime:
         """Read it; no two readings are the same."""
         if self._at is None:
-            return datetime.now(UTC)
+            return datetime.now(UTC) - self._behind
         self._ticks += 1
         return self._at + timedelta(microseconds=self._ticks)
 
