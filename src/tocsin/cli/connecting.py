@@ -154,7 +154,8 @@ def connect_sentry(
             )
         wish = _wish(options, found)
         connector = Connector(store.database, store.plans, store.vault, settings.public_url, ask)
-        run = _Run(connector, wish, me(), as_json=as_json, wait=options.wait)
+        display = Display(is_quiet=as_json)
+        run = Run(connector, wish, me(), display, as_json=as_json, wait=options.wait)
         if dry_run:
             run.say_plan()
         else:
@@ -181,14 +182,17 @@ def _wish(options: Options, token: str) -> Wish:
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """One run of ``connect``."""
 
     connector: Connector
     wish: Wish
     caller: Caller
-    as_json: bool
+    display: Display
     wait: int
+    as_json: bool = False
+    clock: Callable[[], datetime] = now
+    sleep: Callable[[float], None] = time.sleep
     plan: Plan = field(default_factory=lambda: Plan(steps=()))
     failed: str = ""
     remedy: tuple[str, ...] = ()
@@ -217,8 +221,8 @@ class _Run:
 
     def go(self) -> None:
         """Do what is left, and wait for the webhook that the test brings."""
-        display = Display(is_quiet=self.as_json)
-        began = now()
+        display = self.display
+        began = self.clock()
         with display.shown():
             here, there = self._look()
             if self.plan.missing:
@@ -231,18 +235,19 @@ class _Run:
             for step in self.plan.steps:
                 if step.is_done:
                     display.tell(step.key, "done")
-            if self._perform_all(display, here, there) and tests:
-                self._wait(display, began)
+            if self._perform_all(here, there) and tests:
+                self._wait(began)
 
-    def _perform_all(self, display: Display, here: Here, there: There) -> bool:
-        keeps_secret = False
+    def _perform_all(self, here: Here, there: There) -> bool:
+        display, keeps_secret = self.display, False
         while (step := self.plan.next) is not None:
             display.tell(step.key, "doing")
             if keeps_secret:
-                time.sleep(_SEEN_WITHIN)
+                self.sleep(_SEEN_WITHIN)
                 keeps_secret = False
             try:
-                there = self.connector.perform(step, self.wish, here, there, self.caller, now())
+                at = self.clock()
+                there = self.connector.perform(step, self.wish, here, there, self.caller, at)
             except (SentryError, Untested) as error:
                 self.failed = str(error)
                 display.tell(step.key, "failed", str(error))
@@ -254,15 +259,16 @@ class _Run:
             keeps_secret = step.key == "secret"
         return True
 
-    def _wait(self, display: Display, since: datetime) -> None:
+    def _wait(self, since: datetime) -> None:
         """Wait for the webhook, but not for ever."""
+        display = self.display
         display.tell("webhook", "doing")
         here = self.connector.here(self.wish, self.caller)
         assert here.integration is not None
         ends = time.monotonic() + self.wait
         while self.heard is None and time.monotonic() < ends:
             self.heard = self.connector.arrived(here.integration.id, since)
-            time.sleep(_LOOK_EVERY)
+            self.sleep(_LOOK_EVERY)
         if self.heard is None:
             self.failed = f"no webhook came within {self.wait} s"
             self.remedy = tuple(_nothing_came(here))
