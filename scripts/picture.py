@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tocsin.cli.demo import drawing, run_demo
+from tocsin.cli.demo.screen import drawing
+from tocsin.cli.demo.stage import run_demo
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "demo.svg"
 

@@ -23,7 +23,9 @@ from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_
 
 from tests.browser.chromium import launch
 from tocsin.boot import Parts, Store, free_port, open_store, serve
-from tocsin.cli.demo import Pace, Scene, Show, play, scenes, world
+from tocsin.cli.demo.scenes import Scene, play, scenes
+from tocsin.cli.demo.show import Show
+from tocsin.cli.demo.world import Pace, world
 from tocsin.config import load
 from tocsin.sentry.sender import Issue, legacy_webhook, webhook
 from tocsin.work.accounts import Accounts

@@ -95,7 +95,7 @@ def demo(
     ] = None,
 ) -> None:
     """Show it: a small fake Sentry plays into a Tocsin of its own, and you watch."""
-    from tocsin.cli.demo import run_demo
+    from tocsin.cli.demo.stage import run_demo
 
     if not run_demo(seconds).is_right:
         raise typer.Exit(1)
