@@ -314,8 +314,7 @@ class Story:
             raise NotSo(f"{len(found)} were found, {view.lost_webhooks} counted")
         return (
             (f"{LATER // timedelta(minutes=1)} minutes later", "Tocsin asked Sentry"),
-            ("Here", f"{view.lost_webhooks} lost webhooks were found; {_numbers(found)} rang"
-                     " Ann's phone"),
+            ("Here", f"{view.lost_webhooks} were found; {_numbers(found)} rang Ann's phone"),
         )  # fmt: skip
 
 
