@@ -94,7 +94,7 @@ def demo(
         int | None, typer.Option(min=1, help="Stop by itself after so long.")
     ] = None,
 ) -> None:
-    """Show it: a small fake Sentry plays into a Tocsin of its own, and you watch."""
+    """Show it: a fake Sentry and a Tocsin of its own, both ways, and you watch."""
     from tocsin.cli.demo.stage import run_demo
 
     if not run_demo(seconds).is_right:

@@ -141,15 +141,14 @@ class Lines:
         self._say_steps(show)
 
     def _say_steps(self, show: Show) -> None:
-        for step in show.steps[self._steps :]:
+        for number, step in enumerate(show.steps[self._steps :], self._steps + 1):
             for line in step.details[self._details :]:
                 self._say(f"connect  {line}")
                 self._details += 1
-            if step.state == "doing":
+            if number > show.settled:
                 return
-            self._steps += 1
-            self._details = 0
-            self._say(f"step {self._steps}   {step.line}")
+            self._steps, self._details = number, 0
+            self._say(f"step {number}   {step.line}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)

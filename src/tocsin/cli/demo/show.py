@@ -50,6 +50,8 @@ class Show:
     password: str = ""
     scene: str = ""
     steps: list[Step] = field(default_factory=list)
+    #: So many of them had come to an end when one looked last: all they brought about was seen.
+    settled: int = 0
     sent: list[Sent] = field(default_factory=list)
     answers: list[tuple[str, Answer, bool]] = field(default_factory=list)
     pages: list[tuple[str, str, str, str]] = field(default_factory=list)

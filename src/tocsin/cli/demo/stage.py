@@ -89,6 +89,7 @@ class _Stage:
 
     def _look(self) -> None:
         show = self.show
+        show.settled = sum(step.state != "doing" for step in show.steps)
         with self.store.database.read() as connection:
             plans = self.store.plans.current(connection)
             show.deliveries = delivery_page(connection, plans, EVERYTHING, Filter(limit=10)).items
