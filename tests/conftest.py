@@ -42,15 +42,19 @@ _CLOSED: dict[str, Database] = {}
 _ROOM = 512 * 2**20
 
 
+#: Files whose tests share what takes long: a browser, a demo that plays to its end.
+_TOGETHER = ("tests/browser/", "tests/cli/test_demo.py")
+
+
 class _Scheduler(LoadGroupScheduling):  # type: ignore[misc]
-    """Gives all browser tests of a file to one process, in one go: a browser takes long to start.
+    """Gives all tests of some files to one process, in one go: a browser takes long to start.
 
     The mark for it, ``xdist_group``, does nothing with pytest 9.2 (pytest-xdist issue 1386).
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        return path if path.startswith("tests/browser/") else str(super()._split_scope(nodeid))
+        return path if path.startswith(_TOGETHER) else str(super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
