@@ -8,7 +8,7 @@ help: ## Say what there is.
 venv:
 	@scripts/venv
 
-demo: venv ## Show Tocsin on a stream of genuine-shaped Sentry webhooks (DEMO_SECONDS=20 stops by itself).
+demo: venv ## Show Tocsin with a fake Sentry, both ways (DEMO_SECONDS=20 stops by itself).
 	@.venv/bin/tocsin demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 test: venv ## Run the whole test suite, on SQLite and PostgreSQL.
