@@ -49,7 +49,7 @@ from tocsin.store.db import Database
 from tocsin.store.tables import alerts, incidents, notifications
 
 IS_FULL = os.environ.get("BENCH_FULL") == "1"
-SECONDS = 60 if IS_FULL else 8
+SECONDS = 60 if IS_FULL else 4
 CONNECTIONS = 32
 #: A storm of one issue ends after so many.
 REPEATS = 100_000 if IS_FULL else 10_000
