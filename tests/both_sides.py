@@ -31,6 +31,18 @@ CONDITIONS = [
     {"id": f"{_CONDITION}.reappeared_event.ReappearedEventCondition"},
 ]
 
+#: How Sentry goes wrong; ``slow`` is longer than the world waits in these tests.
+FAULTS: dict[str, dict[str, Any]] = {
+    "away": {"away": True},
+    "slow": {"slow": 1},
+    "HTML": {"html": True},
+    "500": {"status": 500},
+    "429": {"status": 429, "retry_after": 600},
+    "wrong JSON": {"json": "wrong"},
+    "cut JSON": {"json": "cut"},
+    "another shape": {"json": "list"},
+}
+
 #: Everything that can be switched on.
 ALL_ON = Switches(acknowledge=Acknowledging.ASSIGN, resolve=True, note=True, snooze=True, link=True)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.both_sides import BothSides, switches
+from tests.both_sides import FAULTS, BothSides, switches
 from tests.fakes import FakeSentry
 from tests.world import World
 from tocsin.core.sentry import Acknowledging
@@ -219,14 +219,10 @@ def test_a_snooze_that_we_archived_for_can_be_resolved_here(both: BothSides):
     assert both.issue(issue)["status"] == "resolved"
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [{"away": True}, {"html": True}, {"status": 500}, {"json": "wrong"},
-     {"status": 429, "retry_after": 600}],
-    ids=["away", "HTML", "500", "wrong JSON", "429"],
-)  # fmt: skip
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_what_cannot_be_done_is_tried_again_and_then_done(both: BothSides, fault: dict):
     issue = opened(both)
+    both.world.sentry_deadline = timedelta(seconds=0.3)
     both.sentry.do("faults", **fault)
     both.world.act("ann", respond.resolve)
     both.forward(seconds=6)
@@ -234,6 +230,7 @@ def test_what_cannot_be_done_is_tried_again_and_then_done(both: BothSides, fault
     (failed,) = [one for one in both.world.incident().timeline if one.kind == "error"]
     assert failed.text.startswith("could not be resolved in Sentry yet, and is tried again: ")
     both.be_well()
+    both.world.sentry_deadline = timedelta(seconds=10)
     both.forward(minutes=15)
     assert both.issue(issue)["status"] == "resolved"
     assert both.said()[-1] == "resolved in Sentry"

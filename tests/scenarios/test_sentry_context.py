@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx2
 import pytest
 from sqlalchemy import select
 
-from tests.both_sides import BothSides
+from tests.both_sides import FAULTS, BothSides
 from tests.counting import statements
 from tests.fakes import FakeSentry
 from tests.world import PEOPLE, SERVICE, World
@@ -134,10 +135,9 @@ def test_commits_and_owners_that_the_token_may_not_read_are_left_out(both: BothS
     assert (context.frames, context.suspects) == (("checkout/views.py:42 in charge",), ())
 
 
-@pytest.mark.parametrize(
-    "fault", [{"away": True}, {"html": True}, {"status": 500}, {"json": "wrong"}]
-)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_what_cannot_be_read_is_tried_for_an_hour(both: BothSides, fault: dict):
+    both.world.sentry_deadline = timedelta(seconds=0.3)
     both.sentry.do("faults", **fault)
     both.breaks()
     both.deliver_all()
@@ -145,6 +145,7 @@ def test_what_cannot_be_read_is_tried_for_an_hour(both: BothSides, fault: dict):
     both.forward(minutes=2)
     assert both.world.incident().context is None
     both.be_well()
+    both.world.sentry_deadline = timedelta(seconds=10)
     both.forward(minutes=15)
     assert both.world.incident().context is not None
     both.world.forget()

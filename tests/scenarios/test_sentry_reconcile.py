@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from tests.both_sides import BothSides, switches
+from tests.both_sides import FAULTS, BothSides, switches
 from tests.fakes import FakeSentry
 from tests.world import ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.reconcile import CLOSER, EVERY, FOUND
@@ -21,6 +21,8 @@ from tocsin.store.tables import jobs, sentry_connections
 from tocsin.work import respond
 from tocsin.work.intake import Inbox
 from tocsin.work.reconcile import Reconciler, arm
+
+ALL_FAULTS = {**FAULTS, "404": {"status": 404}, "403": {"status": 403}}
 
 LOOK = {"minutes": EVERY.total_seconds() / 60}
 
@@ -259,17 +261,13 @@ def test_open_issues_are_asked_for_some_at_a_time(both: BothSides):
     both.world.forget()
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [{"away": True}, {"html": True}, {"status": 500}, {"json": "wrong"},
-     {"status": 429, "retry_after": 600}, {"status": 404}, {"status": 403}],
-    ids=["away", "HTML", "500", "wrong JSON", "429", "404", "403"],
-)  # fmt: skip
+@pytest.mark.parametrize("fault", ALL_FAULTS.values(), ids=ALL_FAULTS)
 def test_a_sentry_that_cannot_be_asked_changes_nothing_and_is_asked_again(
     both: BothSides, fault: dict
 ):
     """Not even 404 for all there is: the organisation was renamed, nothing was deleted."""
     issue = opened(both)
+    both.world.sentry_deadline = timedelta(seconds=0.3)
     both.sentry.do("faults", **fault)
     both.forward(hours=5)
     assert statuses(both) == ["triggered"]
@@ -278,6 +276,7 @@ def test_a_sentry_that_cannot_be_asked_changes_nothing_and_is_asked_again(
     assert row["error"]
     assert row["error_at"] == row["looked_at"] + timedelta(minutes=5)
     both.be_well()
+    both.world.sentry_deadline = timedelta(seconds=10)
     both.sentry.act(issue, "resolve", by="bob")
     both.lose_all()
     both.forward(hours=1)
