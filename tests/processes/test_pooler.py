@@ -11,8 +11,10 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -44,24 +46,27 @@ pidfile = {folder}/pid
 
 
 @pytest.fixture
-def pooled(tmp_path: Path, postgres_url: str) -> Iterator[str]:
+def pooled(postgres_url: str) -> Iterator[str]:
     """Give the URL of a fresh database as it is seen through the pooler."""
     if _PROGRAM is None:
         pytest.skip("needs pgbouncer, which is not installed")
     known = psycopg.conninfo.conninfo_to_dict(postgres_url)
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="tocsin-pooler-") as name:
+        yield from _pooled(Path(name), port, known)
+
+
+def _pooled(folder: Path, port: int, known: dict[str, Any]) -> Iterator[str]:
     server = " ".join(f"{key}={known[key]}" for key in ("host", "port", "user") if key in known)
-    folder, port = tmp_path / "pooler", free_port()
-    folder.mkdir()
     file = folder / "pgbouncer.ini"
     file.write_text(_SETTINGS.format(server=server, port=port, pool=_POOL, folder=folder))
+    assert _PROGRAM is not None
     command = [_PROGRAM, str(file)]
     host = str(known.get("host", ""))
     if os.geteuid() == 0:
         # It refuses to be root; whoever owns the socket may open it.
         owner = Path(host).stat().st_uid if host.startswith("/") else pwd.getpwnam("nobody").pw_uid
         os.chown(folder, owner, -1)
-        for each in (tmp_path, *tmp_path.parents[:2]):
-            each.chmod(0o755)
         command += ["-u", pwd.getpwuid(owner).pw_name]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

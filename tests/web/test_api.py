@@ -392,7 +392,7 @@ def test_notifications_are_listed_with_their_attempts(served: Served):
 
 def test_probes(served: Served):
     assert served.tocsin.request("GET", "/healthz").json == {"status": "ok"}
-    assert served.tocsin.request("GET", "/readyz").json == {"status": "ready"}
+    assert served.tocsin.request("GET", "/readyz").json == {"status": "ready", "spool_depth": 0}
 
 
 def test_metrics_count_what_came_in(served: Served):
