@@ -251,7 +251,7 @@ def _postgres_engine(url: str) -> Engine:
 
 
 class _Folded(FunctionElement[str]):
-    """A column in lower case, as far as ASCII goes: what SQLite does, and twice as fast as more."""
+    """A column as LIKE shall see it: in lower case, as far as ASCII goes."""
 
     type = String()
     inherit_cache = True
@@ -260,11 +260,13 @@ class _Folded(FunctionElement[str]):
 
 @compiles(_Folded)
 def _fold(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
-    return f"lower({compiler.process(element.clauses, **options)})"
+    # SQLite's own LIKE looks past the case of ASCII letters, and of no others.
+    return compiler.process(element.clauses, **options)
 
 
 @compiles(_Folded, "postgresql")
 def _fold_bytes(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
+    # Byte by byte: twice as fast as by the rules of a language.
     return f'lower({compiler.process(element.clauses, **options)} COLLATE "C")'
 
 
