@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reliability.md"
 
 #: What is promised, and what shows it besides the tests of faults.
 GUARANTEES: Mapping[str, tuple[str, str]] = {
@@ -67,7 +68,8 @@ afterwards.
 
 `make chaos` runs the quick set, in some minutes and without any privilege; `make chaos-full` all
 of it at full size. Both print one line for each test, and take `CHAOS="--only R4 --seed 7"`. The
-tests are in [tests/chaos](../tests/chaos/), and fail when any figure is not as it must be.
+tests are in [tests/chaos](../tests/chaos/__main__.py), and fail when any figure is not as it must
+be.
 
 What is behind it is told in [keep it running](how-to/keep-it-running.md).
 """
@@ -110,6 +112,17 @@ def _figures(lines: list[Mapping[str, Any]]) -> Iterable[str]:
         )
         result = "passes" if line["passed"] else f"**fails**: {'; '.join(line['wrong'])}"
         yield f"| {line['name']} | {line['title']} | {figures} | {result} | {line['seed']} |"
+    there = {line["name"] for line in lines}
+    missing = [f"{name} ({title})" for name, title in _all_tests() if name not in there]
+    if missing:
+        yield f"\nNot in this run: {'; '.join(missing)}."
+
+
+def _all_tests() -> list[tuple[str, str]]:
+    sys.path.insert(0, str(ROOT))
+    from tests.chaos.__main__ import TESTS
+
+    return [(test.name, test.title) for test in TESTS]
 
 
 def _value(value: object) -> str:

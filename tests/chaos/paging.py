@@ -7,11 +7,12 @@ import itertools
 import signal
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from sqlalchemy import text
+from sqlalchemy import Connection, TextClause, text
 
 from tests.chaos.ledger import Ledger, Template, flood
-from tests.chaos.providers import Provider
+from tests.chaos.providers import Call, Provider
 from tests.chaos.rig import Rig, ask, is_idle, number, rss_mib, running, start, tell, until
 from tests.chaos.taking import ERROR, PATH
 from tests.chaos.verdict import Test, Verdict
@@ -280,7 +281,10 @@ async def audited(rig: Rig) -> Verdict:
         await until(lambda: provider.gets, "the heartbeat")
         worker.kill()
         due_at = provider.pages("/ok/ann")[0].at + 15
-        warned = lambda: [c for c in provider.calls if c.type == "tocsin.warning"]  # noqa: E731
+
+        def warned() -> list[Call]:
+            return [call for call in provider.calls if call.type == "tocsin.warning"]
+
         await until(warned, "the warning", 150)
         detected = warned()[0].at - due_at - 60
         beats = [at for at in provider.gets if at > due_at + 60 + 15]
@@ -299,6 +303,10 @@ async def audited(rig: Rig) -> Verdict:
     return verdict
 
 
+def _execute(statement: TextClause, connection: Connection) -> None:
+    connection.execute(statement)
+
+
 async def outage(rig: Rig) -> Verdict:
     """R17."""
     verdict, count = Verdict(), 100
@@ -311,7 +319,7 @@ async def outage(rig: Rig) -> Verdict:
         # Thirty minutes, as if they had gone by: all that was to happen is so much longer due.
         for table, column in (("jobs", "due_at"), ("incidents", "escalation_next_at")):
             statement = text(f"UPDATE {table} SET {column} = {column} - interval '30 minutes'")
-            await asyncio.to_thread(tell, tocsin, lambda c, one=statement: c.execute(one))
+            await asyncio.to_thread(tell, tocsin, partial(_execute, statement))
         before = time.perf_counter()
         await start(tocsin)
         ready = time.perf_counter()
