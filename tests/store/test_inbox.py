@@ -240,3 +240,13 @@ def test_keys_are_forgotten_after_a_week_but_digests_with_the_deliveries(databas
         inbox.sweep(connection, at(days=-90), at(days=-7), 100)
         left = set(connection.scalars(select(delivery_keys.c.key)))
     assert left == {"sha256:a", "request:b"}
+
+
+def test_a_storm_of_one_source_does_not_hold_up_what_another_says(database: Database):
+    """The one that came last of all is in the first batch; the storm is worked off in order."""
+    storm = [arrival() for _ in range(30)]
+    late = arrival(integration_id="int_2")
+    put(database, *storm, late)
+    with database.write() as connection:
+        taken = [delivery.id for delivery in inbox.claim(connection, 8)]
+    assert taken == [late.id, *(one.id for one in storm[:7])]
