@@ -36,9 +36,9 @@ from tocsin.work.reconcile import arm
 
 FULL = os.environ.get("TOCSIN_TEST_FULL") == "1"
 
-#: A step is so many operations, for a short run draws little else but the shortest ones.
+#: A step is so many operations: short runs are mostly of the simplest ones.
 AT_ONCE = 20
-STEPS, EXAMPLES = (8, 200) if FULL else (4, 8)
+STEPS, EXAMPLES = (8, 65) if FULL else (4, 8)
 
 #: What changes an issue in Sentry, done by people here.
 _DEEDS = frozenset({"assign", "resolve", "archive", "note"})
@@ -261,4 +261,4 @@ def test_both_sides_agree_in_the_end_whatever_was_lost(
         ),
     )
     # A run that does next to nothing shows next to nothing.
-    assert sum(done) >= (10_000 if FULL else 200)
+    assert sum(done) >= (10_000 if FULL else 200), done
