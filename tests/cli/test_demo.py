@@ -70,7 +70,7 @@ def told() -> Told:
             if "sentry   a new issue: Ann is paged: 202" in line:
                 process.send_signal(signal.SIGINT)
                 break
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=180)
     return Told([*lines, *rest.splitlines()], process.returncode, errors)
 
 
@@ -155,7 +155,7 @@ def test_the_fake_sentry_ends_with_the_demo(told: Told):
 
 def test_it_stops_by_itself_wherever_it_is():
     with demo("1") as process:
-        said, errors = process.communicate(timeout=60)
+        said, errors = process.communicate(timeout=180)
     assert (process.returncode, errors) == (0, "")
     assert said.startswith("Page: ")
 

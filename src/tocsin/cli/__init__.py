@@ -29,3 +29,14 @@ def main() -> None:
             raise
         print(sentence, file=sys.stderr)
         sys.exit(1)
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Let what cannot be written at the end (a full disk under the log) be no failure."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
