@@ -45,11 +45,12 @@ from tocsin.store.audit import Change
 from tocsin.store.db import Database
 from tocsin.store.deliveries import delivery_page
 from tocsin.store.jobs import Kind
+from tocsin.store.lists import Filter
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.tables import contact_methods
 from tocsin.store.tables import jobs as job_table
 from tocsin.store.vault import Vault
-from tocsin.store.views import Filter, IncidentDetail
+from tocsin.store.views import IncidentDetail
 from tocsin.web.app import Web, WorkerHints
 from tocsin.web.metrics import Metrics
 from tocsin.work.configfile import File, Source, parse

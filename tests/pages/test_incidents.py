@@ -10,6 +10,7 @@ import pytest
 from tests.browsing import Browser, signed_in
 from tests.counting import statements
 from tests.world import World
+from tocsin.store import lists
 
 HOSTILE = '<script>alert(1)</script> "><img onerror=x> \u202eevil \U0001f98a ' + "long " * 2000
 
@@ -95,6 +96,45 @@ def test_a_word_that_no_filter_has_is_told_in_one_sentence(busy: World):
     assert "'loud' is not one of critical, error, warning, info" in ann.words
     assert ann.get("/incidents?before=x").status_code == 400
     assert ann.get("/incidents?tab=x").status_code == 200
+
+
+def further_back(ann: Browser) -> str | None:
+    found = re.search(
+        r'href="(/incidents\?[^"]*before=[^"]*)">(?:Older|Look further back)', ann.text
+    )
+    return found and found[1].replace("&amp;", "&")
+
+
+def test_a_search_looks_through_so_many_and_goes_on_from_there(
+    busy: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lists, "DEPTH", 2)
+    ann = signed_in(busy, "ann")
+    found, address = [], "/incidents?tab=all&q=trouble+3"
+    for _ in range(5):
+        ann.get(address)
+        found.append(numbers(ann))
+        older = further_back(ann)
+        if older is None:
+            break
+        assert "that were looked through" in ann.words or "there may be older ones" in ann.words
+        address = older
+    assert found == [[], [3], []]
+
+
+@pytest.mark.parametrize("query", ["q=2", "q=2&severity=error"])
+def test_a_number_is_found_however_old_it_is_and_once(
+    busy: World, monkeypatch: pytest.MonkeyPatch, query: str
+):
+    monkeypatch.setattr(lists, "DEPTH", 2)
+    ann = signed_in(busy, "ann")
+    ann.get(f"/incidents?tab=all&{query}")
+    found = numbers(ann)
+    while older := further_back(ann):
+        ann.get(older)
+        found += numbers(ann)
+    assert found[0] == 2
+    assert sorted(found) == sorted(set(found))
 
 
 def test_older_ones_are_on_the_next_page(world: World):

@@ -15,7 +15,7 @@ from tocsin.core.access import scope_of
 from tocsin.core.model import Role
 from tocsin.store import views
 from tocsin.store.deliveries import delivery_page
-from tocsin.store.views import Filter
+from tocsin.store.lists import Filter
 
 
 @pytest.fixture

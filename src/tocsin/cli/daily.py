@@ -25,7 +25,7 @@ from tocsin.core.model import (
 from tocsin.core.times import parse_instant
 from tocsin.store import views
 from tocsin.store.deliveries import delivery_detail, delivery_page
-from tocsin.store.views import Filter
+from tocsin.store.lists import Filter
 from tocsin.work.manage import Office, service_named
 from tocsin.work.respond import Decide, Desk, NotFound
 

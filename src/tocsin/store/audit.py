@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, or_, select
 from tocsin.core.model import Actor
 from tocsin.core.text import clean
 from tocsin.store.db import has_text
+from tocsin.store.lists import NUMBER, Page, decode_cursor, encode_cursor
 from tocsin.store.tables import audit
-from tocsin.store.views import NUMBER, Page, decode_cursor, encode_cursor
 
 #: As long as the columns are.
 _SUBJECT, _DETAIL = 320, 2000

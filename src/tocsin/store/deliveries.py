@@ -31,20 +31,9 @@ from tocsin.core.model import DeliveryStatus
 from tocsin.core.plans import Plans
 from tocsin.store import sight
 from tocsin.store.db import has_text, lowest_id
+from tocsin.store.lists import ID, Filter, Page, decode_cursor, encode_cursor, part_of
 from tocsin.store.tables import deliveries, delivery_bodies
-from tocsin.store.views import (
-    ID,
-    SECRET_HEADERS,
-    DeliveryDetail,
-    DeliveryView,
-    Filter,
-    Page,
-    decode_cursor,
-    delivery_views,
-    encode_cursor,
-    narrowed,
-    part_of,
-)
+from tocsin.store.views import SECRET_HEADERS, DeliveryDetail, DeliveryView, delivery_views
 
 #: Rows that one page looks through.
 DEPTH = 5_000
@@ -180,18 +169,18 @@ def delivery_page(
     connection: Connection, plans: Plans, scope: Scope, wanted: Filter
 ) -> Page[DeliveryView]:
     """List the deliveries that are seen, the newest first."""
-    query = narrowed(select(deliveries), deliveries.c, wanted)
+    columns, sought = deliveries.c, None
     if wanted.q:
-        query = query.where(
-            or_(
-                has_text(deliveries.c.dedup_key, wanted.q),
-                deliveries.c.id == wanted.q,
-                has_text(deliveries.c.reason, wanted.q),
-            )
-        )
-    ways = sight.of_deliveries(plans, scope)
+        texts = has_text(columns.dedup_key, wanted.q), has_text(columns.reason, wanted.q)
+        sought = or_(*texts, columns.id == wanted.q)
     rows, more = part_of(
-        connection, query, deliveries.c.id, ways, wanted, is_narrow=wanted.is_narrow
+        connection,
+        select(deliveries),
+        columns.id,
+        sight.of_deliveries(plans, scope),
+        wanted,
+        sought=sought,
+        is_narrow=wanted.is_narrow,
     )
     return Page(tuple(delivery_views(rows, plans)), more)
 

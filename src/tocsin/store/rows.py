@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select
 
-from tocsin.store.views import ID, decode_cursor, encode_cursor
+from tocsin.store.lists import ID, decode_cursor, encode_cursor
 
 
 def living(

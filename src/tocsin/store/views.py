@@ -1,21 +1,19 @@
 """What people and programs read: queries shaped for lists, pages and the API.
 
-The structs are the API's own (contract section 5), so that nothing is shaped twice. Lists go by
-keyset: the cursor is where the last page ended.
+The structs are the API's own (contract section 5), so that nothing is shaped twice.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, or_, select
 
 from tocsin.core.access import Scope
 from tocsin.core.context import Context
@@ -32,6 +30,7 @@ from tocsin.core.times import whole_seconds
 from tocsin.store import contexts, sight
 from tocsin.store.db import has_text
 from tocsin.store.incidents import incident_of, load
+from tocsin.store.lists import MAX_DIGITS, NUMBER, Filter, Page, part_of
 from tocsin.store.tables import (
     alerts,
     attempts,
@@ -42,21 +41,10 @@ from tocsin.store.tables import (
     timeline,
 )
 
-T = TypeVar("T")
-
-MAX_LIMIT = 200
-
-#: An incident's number has no more.
-MAX_DIGITS = 18
-
 #: Headers that may hold a secret: their values are neither kept nor shown.
 SECRET_HEADERS = frozenset({
     "authorization", "cookie", "proxy-authorization", "x-api-key",
 })  # fmt: skip
-
-
-class BadCursor(ValueError):
-    """The cursor is not one we gave."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -221,50 +209,6 @@ class DeliveryDetail(DeliveryView, frozen=True, kw_only=True):
     body_base64: str
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    """Part of a list; ``next`` asks for the rest."""
-
-    items: tuple[T, ...]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """What a list is narrowed to: column to wanted values, and a text to search for."""
-
-    equal: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    q: str | None = None
-    limit: int = 50
-    cursor: str | None = None
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether it is narrowed to anything."""
-        return bool(self.equal or self.q)
-
-
-def encode_cursor(value: str | int) -> str:
-    """Make a cursor."""
-    return base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
-
-
-#: What cursors hold: an incident's number, an id, or the name of something that was set up.
-NUMBER = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
-ID = re.compile(r"[a-z]{1,5}_[0-9a-z_]{1,34}")
-NAME = re.compile(r"[^\x00-\x1f]{1,320}")
-
-
-def decode_cursor(cursor: str, shape: re.Pattern[str]) -> str:
-    """Read a cursor. Raises BadCursor."""
-    try:
-        value = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        value = ""
-    if not shape.fullmatch(value):
-        raise BadCursor("this cursor is not one we gave: use `next` of the page before")
-    return value
-
-
 # -- incidents ----------------------------------------------------------------------------------
 
 
@@ -295,40 +239,42 @@ def incident_page(
     assignee_id: str | None = None,
 ) -> Page[IncidentView]:
     """List the incidents that are seen, the newest first."""
-    query = narrowed(select(incidents), incidents.c, wanted)
+    query = select(incidents)
     if assignee_id is not None:
         mine = select(incident_assignees.c.incident_id).where(
             incident_assignees.c.user_id == assignee_id
         )
         query = query.where(incidents.c.id.in_(mine))
-    if wanted.q:
-        query = query.where(_sought(wanted.q))
-    if wanted.cursor:
-        before = int(decode_cursor(wanted.cursor, NUMBER))
-        query = query.where(incidents.c.number < before)
+    column = incidents.c.number
     ways = sight.of_incidents(plans, scope)
-    is_narrow = assignee_id is not None or wanted.is_narrow
-    query = _newest(query, incidents.c.number, ways, wanted, is_narrow=is_narrow)
-    rows = list(connection.execute(query).mappings())
-    shown = rows[: wanted.limit]
-    views = incident_views(connection, plans, [incident_of(row) for row in shown])
-    more = len(rows) > wanted.limit
-    return Page(tuple(views), encode_cursor(shown[-1]["number"]) if more else None)
+    found = _HASH_NUMBER.fullmatch(wanted.q or "")
+    sought: ColumnElement[bool] | None = None
+    first: list[RowMapping] = []
+    if found and found["hash"]:
+        query = query.where(column == int(found["number"]))
+    elif wanted.q:
+        sought = or_(has_text(incidents.c.title, wanted.q), incidents.c.dedup_key == wanted.q)
+        if found:
+            # What has that number leads, however old it is.
+            sought = and_(sought, column != int(found["number"]))
+            if wanted.cursor is None:
+                one = query.where(column == int(found["number"]))
+                first, _ = part_of(connection, one, column, ways, wanted, is_narrow=True)
+    rows, more = part_of(
+        connection,
+        query,
+        column,
+        ways,
+        replace(wanted, limit=wanted.limit - len(first)),
+        sought=sought,
+        is_narrow=assignee_id is not None or wanted.is_narrow,
+    )
+    views = incident_views(connection, plans, [incident_of(row) for row in (*first, *rows)])
+    return Page(tuple(views), more)
 
 
-#: ``#12``: an incident's number.
-_HASH_NUMBER = re.compile(rf"#([0-9]{{1,{MAX_DIGITS}}})")
-
-
-def _sought(text: str) -> ColumnElement[bool]:
-    """Match a number (``12``, ``#12``), a dedup key, or part of a title."""
-    columns = incidents.c
-    if named := _HASH_NUMBER.fullmatch(text):
-        return columns.number == int(named[1])
-    ways = [has_text(columns.title, text), columns.dedup_key == text]
-    if NUMBER.fullmatch(text):
-        ways.append(columns.number == int(text))
-    return or_(*ways)
+#: ``12`` or ``#12``: an incident's number; with the mark it can be nothing else.
+_HASH_NUMBER = re.compile(rf"(?P<hash>#?)(?P<number>[0-9]{{1,{MAX_DIGITS}}})")
 
 
 def incident_views(
@@ -476,7 +422,7 @@ def notification_page(
     connection: Connection, plans: Plans, scope: Scope, wanted: Filter
 ) -> Page[NotificationView]:
     """List the notifications that are seen, the newest first."""
-    query = narrowed(select(notifications), notifications.c, wanted)
+    sought = None
     if wanted.q:
         columns = notifications.c
         ways = [has_text(columns.reason, wanted.q), columns.id == wanted.q]
@@ -484,10 +430,17 @@ def notification_page(
         if NUMBER.fullmatch(number):
             named = select(incidents.c.id).where(incidents.c.number == int(number))
             ways.append(columns.incident_id.in_(named))
-        query = query.where(or_(*ways))
-    seen = sight.of_notifications(plans, scope)
-    # No index goes by their services: they are gone through by id, whatever is seen of them.
-    rows, more = part_of(connection, query, notifications.c.id, seen, wanted, is_narrow=True)
+        sought = or_(*ways)
+    rows, more = part_of(
+        connection,
+        select(notifications),
+        notifications.c.id,
+        sight.of_notifications(plans, scope),
+        wanted,
+        sought=sought,
+        # No index goes by their services: they are gone through by id, whatever is seen of them.
+        is_narrow=True,
+    )
     return Page(tuple(notification_views(connection, plans, rows)), more)
 
 
@@ -546,47 +499,3 @@ def _delivery_view(row: RowMapping, plans: Plans) -> DeliveryView:
     integration = plans.integrations.get(row["integration_id"])
     plain = {name: row[name] for name in DeliveryView.__struct_fields__ if name != "integration"}
     return DeliveryView(integration=Named(integration.name) if integration else None, **plain)
-
-
-# -- lists --------------------------------------------------------------------------------------
-
-
-def narrowed(query: Select[Any], columns: Any, wanted: Filter) -> Select[Any]:
-    """Narrow a query to what is wanted of each column."""
-    for name, values in wanted.equal:
-        column: ColumnElement[Any] = columns[name]
-        query = query.where(column == values[0] if len(values) == 1 else column.in_(values))
-    return query
-
-
-def _newest(
-    query: Select[Any],
-    key: ColumnElement[Any],
-    ways: sight.Ways,
-    wanted: Filter,
-    *,
-    is_narrow: bool,
-) -> Select[Any]:
-    """Return the newest rows, and one more, that are seen; a filter is an index's better guide."""
-    limit = wanted.limit + 1
-    if not is_narrow:
-        return sight.newest(query, key, ways, limit)
-    return sight.if_seen(query, ways).order_by(key.desc()).limit(limit)
-
-
-def part_of(
-    connection: Connection,
-    query: Select[Any],
-    id_: ColumnElement[str],
-    ways: sight.Ways,
-    wanted: Filter,
-    *,
-    is_narrow: bool,
-) -> tuple[list[RowMapping], str | None]:
-    """Return the newest rows that are seen after the cursor, and a cursor for the rest."""
-    if wanted.cursor:
-        query = query.where(id_ < decode_cursor(wanted.cursor, ID))
-    query = _newest(query, id_, ways, wanted, is_narrow=is_narrow)
-    rows = list(connection.execute(query).mappings())
-    shown = rows[: wanted.limit]
-    return shown, encode_cursor(shown[-1]["id"]) if len(rows) > wanted.limit else None

@@ -22,15 +22,14 @@ from tocsin.core.model import (
 from tocsin.core.times import parse_instant, parse_span
 from tocsin.store import views
 from tocsin.store.deliveries import delivery_detail, delivery_page
+from tocsin.store.lists import Filter, Page
 from tocsin.store.people import ApiKey
 from tocsin.store.views import (
     DeliveryDetail,
     DeliveryView,
-    Filter,
     IncidentDetail,
     IncidentView,
     NotificationView,
-    Page,
     PersonView,
 )
 from tocsin.web import me, schemas

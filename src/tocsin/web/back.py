@@ -16,7 +16,7 @@ from tocsin.channels.guard import IpNetwork
 from tocsin.core.access import Caller, scope_of
 from tocsin.core.dialect import Dialect
 from tocsin.core.plans import Plans
-from tocsin.store import views
+from tocsin.store.lists import MAX_LIMIT
 from tocsin.store.people import ApiKey
 from tocsin.store.vault import Vault
 from tocsin.web.auth import actor_of
@@ -27,7 +27,7 @@ from tocsin.work.manage import Office
 from tocsin.work.respond import Desk
 from tocsin.work.rota import Rota
 
-Limit = Annotated[int, QueryParameter(ge=1, le=views.MAX_LIMIT, description="Items of one page.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Items of one page.")]
 Cursor = Annotated[str | None, QueryParameter(description="``next`` of the page before.")]
 Words = Annotated[str | None, QueryParameter(description="One value, or several with commas.")]
 

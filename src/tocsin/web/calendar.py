@@ -21,9 +21,10 @@ from tocsin.core.plans import Plans, Schedule, User
 from tocsin.store import audit, calendars
 from tocsin.store.calendars import Calendar, Feed
 from tocsin.store.db import Database
+from tocsin.store.lists import ID, MAX_LIMIT, Page, decode_cursor, encode_cursor
 from tocsin.store.plans import PlansCache
 from tocsin.store.schedules import People
-from tocsin.store.views import ID, MAX_LIMIT, Page, PersonView, decode_cursor, encode_cursor
+from tocsin.store.views import PersonView
 from tocsin.web.back import caller_of
 from tocsin.web.problems import Denied, Wrong
 from tocsin.web.schemas import CalendarView, FeedView, Named, NewFeed

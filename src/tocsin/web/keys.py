@@ -14,8 +14,9 @@ from tocsin.core.access import Action
 from tocsin.core.model import Role
 from tocsin.core.plans import Plans
 from tocsin.core.times import whole_seconds
+from tocsin.store.lists import Page
 from tocsin.store.people import KeyRow
-from tocsin.store.views import Page, PersonView
+from tocsin.store.views import PersonView
 from tocsin.web.back import back_of, caller_of
 
 

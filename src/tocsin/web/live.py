@@ -23,8 +23,9 @@ from tocsin.core.session import Preferences
 from tocsin.store import sight, views
 from tocsin.store.db import Database
 from tocsin.store.deliveries import delivery_page
+from tocsin.store.lists import Filter
 from tocsin.store.plans import PlansCache
-from tocsin.store.views import DeliveryView, Filter
+from tocsin.store.views import DeliveryView
 
 log = structlog.get_logger("live")
 

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from tocsin.core.access import Action
-from tocsin.store.views import Page
+from tocsin.store.lists import Page
 from tocsin.web.back import Back, Cursor, Limit, asked, known_to
 from tocsin.work.oncall import (
     USUAL_WINDOW,

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError
 
 from tocsin.core.body import NotJson
 from tocsin.core.incident import Refused
-from tocsin.store.views import BadCursor
+from tocsin.store.lists import BadCursor
 from tocsin.work.accounts import WrongPassword
 from tocsin.work.configfile import BadFile, explained
 from tocsin.work.contacts import Mistaken

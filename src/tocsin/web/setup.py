@@ -12,7 +12,8 @@ from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
 from tocsin.core.access import Action, Caller, may
-from tocsin.store.views import IncidentView, Page
+from tocsin.store.lists import Page
+from tocsin.store.views import IncidentView
 from tocsin.web.back import Back, Cursor, Limit, asked
 from tocsin.work.collection import Collection, Shown
 from tocsin.work.dated import AbsenceTable, AbsenceView, PreviewTable, WindowTable, WindowView

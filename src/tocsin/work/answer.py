@@ -24,9 +24,10 @@ from tocsin.store import incidents
 from tocsin.store.casebook import Casebook
 from tocsin.store.casefile import ids_of
 from tocsin.store.db import Database
+from tocsin.store.lists import MAX_DIGITS
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import Vault
-from tocsin.store.views import MAX_DIGITS, IncidentView, incident_view
+from tocsin.store.views import IncidentView, incident_view
 from tocsin.work.respond import NotFound
 
 #: How long a link is good for.

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from tocsin.core.access import Caller
-from tocsin.store.views import Page
+from tocsin.store.lists import Page
 from tocsin.work.configfile import NOWHERE, BadFile, explained
 from tocsin.work.schedulefile import Table, faults
 

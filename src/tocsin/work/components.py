@@ -30,8 +30,8 @@ from tocsin.sentry.components import INCIDENT, BadForm, IssueForm, Linked, Optio
 from tocsin.store import views
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
+from tocsin.store.lists import Filter
 from tocsin.store.plans import PlansCache
-from tocsin.store.views import Filter
 from tocsin.work.intake import dialect_for
 from tocsin.work.respond import NOTE_LENGTH
 

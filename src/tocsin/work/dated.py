@@ -17,9 +17,9 @@ from tocsin.core.plans import AwayKind, Plans
 from tocsin.core.times import parse_instant
 from tocsin.store import audit, rows, setup
 from tocsin.store.db import Database
+from tocsin.store.lists import Page
 from tocsin.store.plans import PlansCache, changed, route_of
 from tocsin.store.tables import absences, maintenance_windows
-from tocsin.store.views import Page
 from tocsin.work.collection import Shown, check, document, merged
 from tocsin.work.configfile import ROUTE_FIELDS, Words, checked_route
 from tocsin.work.configure import details

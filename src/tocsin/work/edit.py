@@ -22,9 +22,9 @@ from tocsin.core.plans import Plans
 from tocsin.core.schedule import instant
 from tocsin.store import accounts, setup
 from tocsin.store.db import Database
+from tocsin.store.lists import NAME, Page, decode_cursor, encode_cursor
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.vault import Vault
-from tocsin.store.views import NAME, Page, decode_cursor, encode_cursor
 from tocsin.work.bounds import Bounds
 from tocsin.work.collection import Shown, check, document, merged
 from tocsin.work.configfile import (

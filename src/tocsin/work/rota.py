@@ -17,10 +17,11 @@ from tocsin.store import rows, setup
 from tocsin.store import swaps as offers
 from tocsin.store.audit import Change
 from tocsin.store.db import Database
+from tocsin.store.lists import MAX_LIMIT, Page
 from tocsin.store.plans import PlansCache, changed
 from tocsin.store.schedules import add_override, override_of, remove_overrides
 from tocsin.store.tables import overrides, swaps
-from tocsin.store.views import MAX_LIMIT, Page, PersonView
+from tocsin.store.views import PersonView
 from tocsin.work.collection import check
 from tocsin.work.oncall import LONGEST_WINDOW, moment, person, schedule_named, user_id_of
 from tocsin.work.refusals import Conflict, Forbidden, Invalid

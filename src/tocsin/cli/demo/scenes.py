@@ -11,7 +11,7 @@ from tocsin.cli.demo.world import SECRET, caller_of
 from tocsin.core.access import EVERYTHING
 from tocsin.sentry.sender import Issue, Webhook, encode, legacy_webhook, send, webhook
 from tocsin.store import views
-from tocsin.store.views import Filter
+from tocsin.store.lists import Filter
 from tocsin.work import respond
 from tocsin.work.respond import Desk
 

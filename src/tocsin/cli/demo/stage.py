@@ -20,7 +20,7 @@ from tocsin.cli.demo.world import Pace, world
 from tocsin.core.access import EVERYTHING
 from tocsin.store import views
 from tocsin.store.deliveries import delivery_page
-from tocsin.store.views import Filter
+from tocsin.store.lists import Filter
 
 
 def run_demo(seconds: int | None) -> Show:

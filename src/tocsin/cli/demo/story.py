@@ -21,7 +21,8 @@ from tocsin.core.access import EVERYTHING
 from tocsin.core.mirror import issue_of
 from tocsin.core.reconcile import EVERY
 from tocsin.store import views
-from tocsin.store.views import Filter, IncidentView
+from tocsin.store.lists import Filter
+from tocsin.store.views import IncidentView
 from tocsin.work import respond
 from tocsin.work.connect import Connector
 from tocsin.work.connectplan import Wish

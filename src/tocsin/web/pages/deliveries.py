@@ -71,6 +71,7 @@ def list_deliveries(visit: Visiting) -> Response[bytes]:
     return visit.page(
         "deliveries.html",
         page=page,
+        older=visit.with_query(cursor=page.next) if page.next else None,
         wanted=wanted,
         chosen=chosen,
         depth=DEPTH,

@@ -14,7 +14,7 @@ from tocsin.core.model import IncidentStatus, Severity, Urgency
 from tocsin.core.plans import Plans
 from tocsin.store import casefile, sight, views
 from tocsin.store.casefile import MOST_COUNTED, OPEN
-from tocsin.store.views import Filter
+from tocsin.store.lists import DEPTH, MAX_DIGITS, Filter
 from tocsin.web.pages.form import Form
 from tocsin.web.pages.look import plural
 from tocsin.web.pages.snooze import SPANS, end_of_snooze
@@ -136,6 +136,8 @@ def list_incidents(visit: Visiting) -> Response[bytes]:
         change=change,
         is_first=cursor is None,
         older=visit.with_query(before=page.next) if page.next else None,
+        was_cut=page.next is not None and len(page.items) < PAGE,
+        depth=DEPTH,
         spans=SPANS,
         choices=_choices(visit.plans),
     )
@@ -209,7 +211,7 @@ def act_on_many(visit: Visiting) -> Response[bytes]:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= views.MAX_DIGITS
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def told(acted: Acted, done: str) -> str:

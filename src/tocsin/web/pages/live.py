@@ -10,6 +10,7 @@ from litestar.response import Stream
 
 from tocsin.core.access import Action
 from tocsin.store import views
+from tocsin.store.lists import MAX_DIGITS
 from tocsin.web.live import EVERYTHING, Live, Watcher
 from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.work.respond import NotFound
@@ -18,7 +19,7 @@ from tocsin.work.respond import NotFound
 def _stream(visit: Visit, subject: str) -> Stream:
     live: Live = visit.request.app.state.live
     since = visit.query.text("since")
-    known = int(since) if since.isdecimal() and len(since) <= views.MAX_DIGITS else None
+    known = int(since) if since.isdecimal() and len(since) <= MAX_DIGITS else None
     return Stream(
         live.watch(subject, Watcher(visit.user.id), known),
         media_type="text/event-stream",

@@ -12,7 +12,7 @@ from litestar.params import FromPath
 
 from tocsin.core.access import Action
 from tocsin.core.times import parse_instant, parse_span
-from tocsin.store.views import MAX_LIMIT
+from tocsin.store.lists import MAX_LIMIT
 from tocsin.web.pages.form import Form
 from tocsin.web.pages.refused import REFUSALS, sentences, status_of
 from tocsin.web.pages.schedule_form import converted

@@ -9,7 +9,7 @@ from litestar import Response, get
 from tocsin.core.access import Action
 from tocsin.core.model import NotificationState
 from tocsin.store import views
-from tocsin.store.views import Filter
+from tocsin.store.lists import DEPTH, Filter
 from tocsin.web.pages.visit import Visiting
 from tocsin.web.problems import Wrong
 
@@ -47,6 +47,8 @@ def list_notifications(visit: Visiting) -> Response[bytes]:
         states=[("", "Any state"), *((one, one) for one in _STATES)],
         people=[("", "Anybody"), *((email, name) for name, email in people)],
         older=visit.with_query(before=page.next) if page.next else None,
+        was_cut=page.next is not None and len(page.items) < wanted.limit,
+        depth=DEPTH,
     )
 
 

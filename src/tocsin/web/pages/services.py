@@ -15,7 +15,7 @@ from tocsin.core.notify import DEFAULT_URGENCY
 from tocsin.core.plans import Plans
 from tocsin.store import views
 from tocsin.store.incidents import open_counts
-from tocsin.store.views import Filter
+from tocsin.store.lists import Filter
 from tocsin.web.pages.faults import FAULTS, faults_of
 from tocsin.web.pages.form import Form
 from tocsin.web.pages.visit import Visit, Visiting
