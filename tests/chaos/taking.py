@@ -190,14 +190,16 @@ async def storm(rig: Rig) -> Verdict:
             drained = time.perf_counter() - began
             incidents = number(tocsin, "SELECT count(*) FROM incidents")
             seen = number(tocsin, "SELECT sum(occurrence_count) FROM incidents")
+            bodies = number(tocsin, "SELECT count(*) FROM delivery_bodies")
             await asyncio.sleep(1)
             verdict.note(
-                events=count, not_202=sum(ledger.others.values()), incidents=incidents, seen=seen,
+                events=count, bodies=bodies, not_202=sum(ledger.others.values()), incidents=incidents, seen=seen,
                 pages=len(provider.pages()), p99_seconds=ledger.percentile(0.99),
                 rss_mib=rss_mib(tocsin), drained_seconds=drained,
             )  # fmt: skip
     verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
     verdict.must((incidents, seen) == (1, count), "not one incident that counts all")
+    verdict.must(bodies <= 100, "more bodies kept than a hundred")
     verdict.must(len(provider.pages()) == 1, "not one page")
     verdict.must(verdict.figures["rss_mib"] <= 400, "too much memory")
     verdict.must(drained <= 60, "not processed within 60 s")

@@ -137,6 +137,27 @@ def test_a_window_is_counted_first_and_then_replayed_step_by_step(world: World, 
     assert len(world.deliveries()) == 60 + 60 + 1
 
 
+def test_a_body_that_was_not_kept_is_told_and_not_replayed(world: World, manager: Browser):
+    with world.held():
+        for _ in range(60):
+            world.sentry("issue.created")
+    world.forget()
+    gone = world.deliveries()[55].id
+    manager.get(f"/deliveries/{gone}")
+    assert "Not kept: of an alert that repeats itself" in manager.words
+    assert "Replay" not in manager.words
+    assert manager.get(f"/deliveries/{gone}/body").content == b""
+    assert manager.post(f"/deliveries/{gone}/replay", {"run": "0" * 16}).status_code == 404
+    assert "was not kept: replay one that was" in manager.words
+    told = world.api("GET", f"/deliveries/{gone}")
+    assert (told["is_kept"], told["body_base64"], told["headers"]) == (False, "", [])
+    begin = world.now - timedelta(hours=1)
+    world.now += timedelta(minutes=5)
+    window = f"from={begin:%Y-%m-%dT%H:%M}&to={world.now:%Y-%m-%dT%H:%M}&which=taken"
+    manager.get(f"/deliveries/replay?integration=sentry&{window}")
+    assert "How many 52 deliveries" in manager.words
+
+
 def test_a_script_gets_only_the_part_that_changes(world: World, manager: Browser):
     world.sentry("issue.created")
     world.forget()

@@ -6,17 +6,20 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, select
 
 from tests.world import KEY, ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.model import (
     DeliveryStatus,
 )
+from tocsin.core.repeats import is_kept
 from tocsin.dialects import load_all
 from tocsin.sentry.sender import Issue, webhook
 from tocsin.store import inbox
 from tocsin.store.casebook import TOLD_SINGLY
 from tocsin.store.db import new_id
 from tocsin.store.inbox import Arrival
+from tocsin.store.tables import delivery_bodies
 from tocsin.work.intake import Inbox
 
 
@@ -68,6 +71,27 @@ integrations:
     blank.expect_nothing()
 
 
+def bodies_of(world: World) -> int:
+    with world.database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(delivery_bodies)) or 0
+
+
+def test_what_changes_anything_keeps_its_body_in_any_storm(world: World):
+    with world.held():
+        for _ in range(70):
+            world.sentry("issue.created")
+    with world.held():
+        for _ in range(3):
+            world.sentry("issue.resolved")
+            world.sentry("issue.unresolved")
+    world.forget()
+    log = world.deliveries()
+    with world.database.read() as connection:
+        kept = {one.id: inbox.stored(connection, one.id) is not None for one in log}
+    assert all(kept[one.id] for one in log if one.outcome != "deduplicated")
+    assert sum(not kept[one.id] for one in log if one.outcome == "deduplicated") == 17
+
+
 def test_a_storm_of_one_issue_is_counted_exactly_and_told_shortly(world: World):
     """One entry stands for many repeats of one batch; the counts leave none of them out."""
     world.sentry("issue.created")
@@ -90,6 +114,10 @@ def test_a_storm_of_one_issue_is_counted_exactly_and_told_shortly(world: World):
         pass
     incident = world.incident()
     assert incident.occurrence_count == 501
+    assert bodies_of(world) == 1 + len([n for n in range(1, 501) if is_kept(n)])
+    with world.database.read() as connection:
+        assert inbox.stored(connection, storm[-1].id) is not None
+        assert inbox.stored(connection, storm[-2].id) is None
     repeats = [entry for entry in incident.timeline if entry.kind == "repeated"]
     assert sum((entry.data or {}).get("count", 1) for entry in repeats) == 500
     assert len(repeats) == 3 * TOLD_SINGLY

@@ -18,7 +18,8 @@ from tocsin.store import db
 from tocsin.store import deliveries as log
 from tocsin.store.db import Database, insert_columns, new_id
 from tocsin.store.deliveries import LogFilter, Window, count_in, ids_in, lately, log_page
-from tocsin.store.tables import deliveries
+from tocsin.store.inbox import drop_bodies
+from tocsin.store.tables import deliveries, delivery_bodies
 
 #: Integration 2 is of a team, 1 of none.
 PLANS = replace(
@@ -68,6 +69,8 @@ def fill(database: Database, count: int, **columns: Any) -> list[str]:
     values = {name: [value] * count for name, value in row.items()}
     with database.write() as connection:
         insert_columns(connection, deliveries, {**values, "id": ids, "received_at": at})
+        bodies = {"delivery_id": ids, "headers": ["[]"] * count, "body": [b"{}"] * count}
+        insert_columns(connection, delivery_bodies, bodies)
     return ids
 
 
@@ -173,6 +176,15 @@ def test_a_window_has_what_came_in_it(database: Database):
         assert ids_in(connection, window, ids[2], 1) == [ids[3]]
         assert count_in(connection, window) == 3
         assert ids_in(connection, trouble, None, 50) == []
+
+
+def test_a_window_leaves_out_what_has_no_body(database: Database):
+    ids = fill(database, 3)
+    with database.write() as connection:
+        drop_bodies(connection, [ids[1]])
+        window = Window(integration_id="int_1", begins_at=NOW, ends_at=NOW + timedelta(hours=1))
+        assert ids_in(connection, window, None, 50) == [ids[0], ids[2]]
+        assert count_in(connection, window) == 2
 
 
 def test_a_window_has_either_what_was_taken_or_what_was_not(database: Database):

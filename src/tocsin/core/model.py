@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from tocsin.core.repeats import Repeats
+
 
 class Verb(StrEnum):
     """What a signal asks of us."""
@@ -255,6 +257,8 @@ class Alert:
     about: str = ""
     #: Whether the source has put it away: what it says of its own accord is no regression.
     is_archived: bool = False
+    #: How often it said the same lately.
+    repeats: Repeats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Plans,
 )
+from tocsin.core.repeats import thin
 from tocsin.store.db import TryAgain, insert_many, new_id
 from tocsin.store.incidents import alert_of, entry, incident_of, times
 from tocsin.store.jobs import Kind
@@ -245,6 +246,14 @@ class Casebook:
             if isinstance(effect, fx.Said) and incident_id is not None and effect.text:
                 self._say(self._ledger.incidents[incident_id], effect)
         return incident_id
+
+    def thin(self, key: AlertKey, ids: Sequence[str]) -> None:
+        """Count deliveries that only repeat an alert: of a storm not every body is kept."""
+        alert = self._ledger.alerts[key]
+        repeats, gone = thin(alert.repeats, ids, self._now)
+        self._ledger.alerts[key] = replace(alert, repeats=repeats)
+        self._ledger.changed_alerts.add(key)
+        self._ledger.thinned += gone
 
     def _touch_alert(self, key: AlertKey, effect: fx.SeeAlert | fx.CloseAlert) -> None:
         signal, fires = effect.signal, isinstance(effect, fx.SeeAlert)

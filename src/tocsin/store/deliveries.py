@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Select,
     case,
+    exists,
     func,
     or_,
     select,
@@ -199,21 +200,25 @@ def delivery_detail(
     """Show one delivery with its request, or None."""
     query = (
         select(deliveries, delivery_bodies.c.headers, delivery_bodies.c.body)
-        .join(delivery_bodies, delivery_bodies.c.delivery_id == deliveries.c.id)
+        .outerjoin(delivery_bodies, delivery_bodies.c.delivery_id == deliveries.c.id)
         .where(deliveries.c.id == id_)
     )
     query = sight.if_seen(query, sight.of_one_delivery(plans, scope))
     row = connection.execute(query).mappings().first()
     if row is None:
         return None
-    headers: list[tuple[str, str]] = msgspec.json.decode(row["headers"], type=list[tuple[str, str]])
+    is_kept = row["body"] is not None
+    headers: list[tuple[str, str]] = []
+    if is_kept:
+        headers = msgspec.json.decode(row["headers"], type=list[tuple[str, str]])
     return DeliveryDetail(
         **msgspec.structs.asdict(delivery_views([row], plans)[0]),
         headers=tuple(
             (name, "•••" if name.lower() in SECRET_HEADERS else value) for name, value in headers
         ),
-        body=bytes(row["body"]).decode("utf-8", "replace"),
-        body_base64=base64.b64encode(row["body"]).decode(),
+        body=bytes(row["body"] or b"").decode("utf-8", "replace"),
+        body_base64=base64.b64encode(row["body"] or b"").decode(),
+        is_kept=is_kept,
     )
 
 
@@ -294,6 +299,8 @@ class Window:
             column.integration_id == self.integration_id,
             column.id >= lowest_id("del", self.begins_at),
             column.id < lowest_id("del", self.ends_at),
+            # Of a storm not every body is kept.
+            exists().where(delivery_bodies.c.delivery_id == column.id),
         )
 
 

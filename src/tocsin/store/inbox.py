@@ -282,6 +282,11 @@ def finish(connection: Connection, fates: Sequence[Fate]) -> None:
     update_many(connection, deliveries, "id", rows)
 
 
+def drop_bodies(connection: Connection, ids: Sequence[str]) -> None:
+    """Let go of the requests of deliveries that only repeat what others said."""
+    connection.execute(delete(delivery_bodies).where(delivery_bodies.c.delivery_id.in_(ids)))
+
+
 def fail(connection: Connection, delivery_id: str, reason: str, *, for_good: bool) -> None:
     """Note a failure to process one; for good, it goes to the graveyard (status ``failed``)."""
     status = DeliveryStatus.FAILED if for_good else DeliveryStatus.ACCEPTED
@@ -349,7 +354,7 @@ class Stored:
 
 
 def stored(connection: Connection, delivery_id: str) -> Stored | None:
-    """Read a delivery with its request, or None."""
+    """Read a delivery with its request; None if there is none, or its body is not kept."""
     columns = deliveries.c
     query = (
         select(

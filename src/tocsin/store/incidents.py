@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, or_, select, update
 
 from tocsin.core.incident import Leaver
@@ -21,6 +22,7 @@ from tocsin.core.model import (
     TimelineKind,
     Urgency,
 )
+from tocsin.core.repeats import Repeats
 from tocsin.store.db import insert_many
 from tocsin.store.sight import Ways, if_seen
 from tocsin.store.tables import (
@@ -67,6 +69,7 @@ def alert_of(row: RowMapping) -> Alert:
         **row,
         "severity": Severity(row["severity"]),
         "priority": Priority(row["priority"]) if row["priority"] else None,
+        "repeats": msgspec.convert(row["repeats"], Repeats) if row["repeats"] else None,
     })  # fmt: skip
 
 
@@ -91,6 +94,7 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "is_over_at_source": alert.is_over_at_source,
         "about": alert.about,
         "is_archived": alert.is_archived,
+        "repeats": alert.repeats,
     }
 
 

@@ -22,7 +22,7 @@ from tocsin.core.model import (
 )
 from tocsin.core.notify import TELLING_CHANNELS
 from tocsin.core.plans import SentryLink
-from tocsin.store import jobs, sentrytasks
+from tocsin.store import inbox, jobs, sentrytasks
 from tocsin.store.db import insert_many, new_id, update_many
 from tocsin.store.incidents import alert_row, incident_row
 from tocsin.store.jobs import Kind
@@ -82,6 +82,8 @@ class Ledger:
     #: (incident, alert) to the alert's count before it was part of it, for links that were loaded.
     seen_before: dict[tuple[str, str], int] = field(default_factory=dict)
     told: dict[tuple[str, MessageType], None] = field(default_factory=dict)
+    #: Deliveries whose bodies are not kept.
+    thinned: list[str] = field(default_factory=list)
     #: Incident and what is to be done in Sentry about it, in order.
     asked: list[tuple[str, Ask]] = field(default_factory=list)
 
@@ -121,6 +123,8 @@ class Ledger:
         gone = [job for job, at in self.due.items() if at is None]
         jobs.take_back(connection, gone)
         jobs.put(connection, [(*job, at) for job, at in self.due.items() if at is not None])
+        if self.thinned:
+            inbox.drop_bodies(connection, self.thinned)
         if self.asked:
             asked = [(self.incidents[id_], ask) for id_, ask in self.asked]
             sentrytasks.put(connection, asked, sentry, now)

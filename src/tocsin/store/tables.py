@@ -591,7 +591,8 @@ deliveries = Table(
     ),
 )
 
-#: Apart from ``deliveries``, so that noting what became of one does not write its body again.
+#: Apart from ``deliveries``, so that noting what became of one does not write its body again. Of an
+#: alert that repeats itself again and again, some have none (``core.repeats``).
 delivery_bodies = Table(
     "delivery_bodies",
     metadata,
@@ -647,6 +648,8 @@ alerts = Table(
     #: The dialect's row for dedup keys.
     Column("about", String(20), nullable=False, server_default=""),
     Column("is_archived", Boolean, nullable=False, server_default=false()),
+    #: ``core.repeats.Repeats``: of a storm not every body is kept.
+    Column("repeats", Document),
     UniqueConstraint("integration_id", "dedup_key"),
 )
 

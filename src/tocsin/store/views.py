@@ -207,6 +207,8 @@ class DeliveryDetail(DeliveryView, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...]
     body: str
     body_base64: str
+    #: Whether headers and body are: of an alert that repeats itself again and again, not all.
+    is_kept: bool = True
 
 
 # -- incidents ----------------------------------------------------------------------------------

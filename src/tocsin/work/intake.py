@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -179,6 +180,12 @@ def _decide(
         (reading.group_key for reading in others if reading.group_key is not None),
     )
     fates = [_decide_one(book, plans, reading, now) for reading in others]
+    repeats: dict[AlertKey, list[str]] = defaultdict(list)
+    for reading, fate in zip(others, fates, strict=True):
+        if fate.outcome is DeliveryOutcome.DEDUPLICATED and reading.alert_key is not None:
+            repeats[reading.alert_key].append(fate.delivery_id)
+    for key, ids in repeats.items():
+        book.thin(key, ids)
     book.save()
     return [*fates, *(_echo(one, now) for one in readings if one.delivery.id in echoes)]
 

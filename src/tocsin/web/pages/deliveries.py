@@ -11,6 +11,7 @@ from litestar.params import FromPath
 
 from tocsin.core.access import Action
 from tocsin.core.model import DeliveryOutcome, DeliveryStatus
+from tocsin.core.repeats import KEPT_FIRST
 from tocsin.core.times import parse_instant
 from tocsin.store import views
 from tocsin.store.deliveries import (
@@ -94,7 +95,7 @@ def show_delivery(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes
         None,
     )
     explained = None
-    if integration is not None:
+    if integration is not None and found.is_kept:
         with visit.back.desk.database.read() as connection:
             body = raw_body(connection, found.id) or b""
         sample = Sample(body=body, resource=_named(found), url_style=found.url_style)
@@ -107,6 +108,7 @@ def show_delivery(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes
         body=found.body[:SHOWN],
         is_cut=len(found.body) > SHOWN,
         run=new_run(),
+        kept_first=KEPT_FIRST,
     )
 
 
@@ -146,7 +148,7 @@ def replay_one(visit: Visiting, delivery_id: FromPath[str]) -> Response[bytes]:
     found = _found(visit, delivery_id)
     new = Replays(visit.back.desk.database).one(found.id, visit.form.text("run"), visit.now)
     if new is None:
-        raise NotFound(f"there is no delivery {delivery_id}")
+        raise NotFound(f"the body of {delivery_id} was not kept: replay one that was")
     visit.back.wake()
     return visit.go(f"/deliveries/{new}", "Replayed: this is the new delivery.")
 
