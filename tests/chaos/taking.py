@@ -193,8 +193,8 @@ async def storm(rig: Rig) -> Verdict:
             bodies = number(tocsin, "SELECT count(*) FROM delivery_bodies")
             await asyncio.sleep(1)
             verdict.note(
-                events=count, bodies=bodies, not_202=sum(ledger.others.values()), incidents=incidents, seen=seen,
-                pages=len(provider.pages()), p99_seconds=ledger.percentile(0.99),
+                events=count, not_202=sum(ledger.others.values()), incidents=incidents,
+                seen=seen, bodies=bodies, pages=len(provider.pages()), p99_seconds=ledger.percentile(0.99),
                 rss_mib=rss_mib(tocsin), drained_seconds=drained,
             )  # fmt: skip
     verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
