@@ -194,8 +194,9 @@ async def storm(rig: Rig) -> Verdict:
             await asyncio.sleep(1)
             verdict.note(
                 events=count, not_202=sum(ledger.others.values()), incidents=incidents,
-                seen=seen, bodies=bodies, pages=len(provider.pages()), p99_seconds=ledger.percentile(0.99),
-                rss_mib=rss_mib(tocsin), drained_seconds=drained,
+                seen=seen, bodies=bodies, pages=len(provider.pages()),
+                p99_seconds=ledger.percentile(0.99), rss_mib=rss_mib(tocsin),
+                drained_seconds=drained,
             )  # fmt: skip
     verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
     verdict.must((incidents, seen) == (1, count), "not one incident that counts all")
