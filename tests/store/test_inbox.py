@@ -17,15 +17,21 @@ from tocsin.core.model import (
     DeliveryStatus,
     Verb,
 )
-from tocsin.store import inbox
+from tocsin.store import db, inbox
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival, Fate
 from tocsin.store.tables import deliveries, delivery_keys
 
 
+@pytest.fixture(autouse=True)
+def _ids_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ids begin at this test's time, whatever other tests made before."""
+    monkeypatch.setattr(db, "_ticker", db._Ticker())
+
+
 def arrival(**changes: Any) -> Arrival:
     plain = Arrival(
-        id=new_id("del", NOW),
+        id=new_id("del", changes.get("received_at", NOW)),
         integration_id="int_1",
         received_at=NOW,
         url_style="native",

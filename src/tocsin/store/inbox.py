@@ -16,7 +16,7 @@ from tocsin.core.model import (
     DeliveryStatus,
     Verb,
 )
-from tocsin.store.db import Insert, insert_columns, insert_together, update_many
+from tocsin.store.db import Insert, insert_columns, insert_together, lowest_id, update_many
 from tocsin.store.tables import deliveries, delivery_bodies, delivery_keys, inbox_partitions
 
 #: Fixed for good: a delivery's partition is stored with it.
@@ -316,8 +316,9 @@ def sweep(connection: Connection, before: datetime, keys_before: datetime, limit
     The digest of a body is kept as long as the deliveries are, other keys for ``KEYS_KEPT``.
     """
     waits = deliveries.c.status == DeliveryStatus.ACCEPTED.value
-    old = select(deliveries.c.id).where(deliveries.c.received_at < before, ~waits).limit(limit)
-    ids = list(connection.scalars(old))
+    # Ids are in the order of time: by them nothing is sorted, and nothing young is looked at.
+    old = select(deliveries.c.id).where(deliveries.c.id < lowest_id("del", before), ~waits)
+    ids = list(connection.scalars(old.order_by(deliveries.c.id).limit(limit)))
     connection.execute(delete(delivery_bodies).where(delivery_bodies.c.delivery_id.in_(ids)))
     connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids)))
     columns = delivery_keys.c
