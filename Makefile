@@ -31,17 +31,19 @@ chaos-full: venv ## The same at full size (an hour or more); docs/reliability.md
 	@.venv/bin/python -m tests.chaos --full --json chaos.json $(CHAOS)
 	@.venv/bin/python scripts/reliability.py chaos.json
 
-bench: venv ## Measure durable intake beside the same server without storage, the on-call engine, the web page, and storms from end to end.
+bench: venv ## Measure durable intake beside the same server without storage, the on-call engine, the web page, storms from end to end, and how cost grows.
 	@.venv/bin/python -m benchmarks.intake
 	@.venv/bin/python -m benchmarks.oncall
 	@.venv/bin/python -m benchmarks.pages
 	@.venv/bin/python -m benchmarks.storm
+	@.venv/bin/python -m benchmarks.growth
 
 bench-full: venv ## The same at full size.
 	@BENCH_SECONDS=20 .venv/bin/python -m benchmarks.intake
 	@BENCH_FULL=1 .venv/bin/python -m benchmarks.oncall
 	@BENCH_FULL=1 .venv/bin/python -m benchmarks.pages
 	@BENCH_FULL=1 .venv/bin/python -m benchmarks.storm
+	@BENCH_FULL=1 .venv/bin/python -m benchmarks.growth
 
 docs: venv ## Make the generated pages of docs/reference anew.
 	@.venv/bin/python scripts/docs.py

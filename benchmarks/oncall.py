@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
 from pathlib import Path
@@ -23,9 +22,9 @@ from pathlib import Path
 import httpx2
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 from sqlalchemy import func, select
 
+from benchmarks.figures import Figure, report
 from benchmarks.intake import KEY, fresh, postgres, serving
 from tests.builders import an_incident
 from tocsin.boot import free_port
@@ -61,17 +60,6 @@ escalation_policies:
 services: [{{name: checkout, escalation_policy: default}}]
 integrations: [{{name: sentry, service: checkout, routing_key: {KEY}}}]
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table."""
-
-    what: str
-    storage: str
-    got: str
-    wanted: str
-    is_met: bool
 
 
 def a_year_of_shifts() -> Figure:
@@ -248,13 +236,7 @@ def main() -> int:
         sys.stdin.readline()
         drain(Database(sys.argv[-1]), Vault([os.environ["BENCH_KEY"]]))
         return 0
-    figures = measure()
-    table = Table("what", "storage", "measured", "wanted", "", title="on call")
-    for row in figures:
-        verdict = "met" if row.is_met else "MISSED"
-        table.add_row(row.what, row.storage, row.got, row.wanted, verdict)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-    return 0 if all(row.is_met for row in figures) else 1
+    return report("on call", measure())
 
 
 if __name__ == "__main__":

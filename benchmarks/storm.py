@@ -27,9 +27,9 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 from sqlalchemy import func, select
 
+from benchmarks.figures import Figure, report
 from benchmarks.intake import (
     BODY_BYTES,
     KEY,
@@ -40,7 +40,6 @@ from benchmarks.intake import (
     postgres,
     serving,
 )
-from benchmarks.oncall import Figure
 from benchmarks.pages import resident
 from tocsin.boot import free_port
 from tocsin.sentry.sender import Issue, encode, webhook
@@ -92,9 +91,9 @@ def template() -> tuple[bytes, bytes]:
     return first, second
 
 
-async def _generate(port: int, rate: int, count: int, issues: int) -> Sent:
-    """Send ``count`` webhooks of so many issues in turn, at a rate; 0 is as fast as it goes."""
-    first, second = template()
+async def _generate(port: int, rate: int, count: int, issues: int, first: int) -> Sent:
+    """Send ``count`` webhooks of issues from ``first`` on in turn, at a rate; 0 is all it can."""
+    before, after = template()
     latencies: list[float] = []
     refused = 0
     numbers = iter(range(count))
@@ -107,7 +106,7 @@ async def _generate(port: int, rate: int, count: int, issues: int) -> Sent:
             due = began + number / rate if rate else 0.0
             if (wait := due - time.perf_counter()) > 0:
                 await asyncio.sleep(wait)
-            body = b"%b%d%b" % (first, 4711000000 + number % issues, second)
+            body = b"%b%d%b" % (before, 4711000000 + first + number % issues, after)
             signature = hmac.digest(SECRET.encode(), body, "sha256").hex()
             sent = due or time.perf_counter()
             writer.write(
@@ -137,9 +136,10 @@ async def _generate(port: int, rate: int, count: int, issues: int) -> Sent:
     )
 
 
-def send(port: int, rate: int, count: int, issues: int) -> Sent:
+def send(port: int, rate: int, count: int, issues: int, first: int = 0) -> Sent:
     """Send webhooks from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.storm", *map(str, (port, rate, count, issues))]
+    numbers = map(str, (port, rate, count, issues, first))
+    command = [sys.executable, "-m", "benchmarks.storm", *numbers]
     done = subprocess.run(command, capture_output=True, check=True)
     return msgspec.json.decode(done.stdout, type=Sent)
 
@@ -177,10 +177,10 @@ def storm(folder: Path, url: str | None, rate: int, count: int, issues: int) -> 
         _opened(folder, url) as database,
     ):
         send(port, 200, 200, 1)  # warm; of one issue that the storm has too
-        _until_drained(database, 1)
+        until_drained(database, 1)
         before = cpu_seconds([pid, *backends(url)])
         sent = send(port, rate, count, issues)
-        drained = _until_drained(database, issues)
+        drained = until_drained(database, issues)
         cpu = cpu_seconds([pid, *backends(url)]) - before
         with database.read() as connection:
             counts = [
@@ -193,8 +193,8 @@ def storm(folder: Path, url: str | None, rate: int, count: int, issues: int) -> 
                pages=counts[1], occurrences=int(seen) - 200, resident_mb=size)  # fmt: skip
 
 
-def _until_drained(database: Database, pages: int) -> float:
-    """Wait until nothing is in the inbox and every page is queued; return the seconds it took."""
+def until_drained(database: Database, pages: int = 0) -> float:
+    """Wait until nothing is in the inbox and pages are queued; return the seconds it took."""
     began = time.perf_counter()
     while time.perf_counter() - began < 120:
         with database.read() as connection:
@@ -322,18 +322,12 @@ def measure() -> list[Figure]:
 
 def main() -> int:
     """Measure and print; 1 if a figure is missed."""
-    figures = measure()
-    table = Table("what", "storage", "measured", "wanted", "", title="storms")
-    for row in figures:
-        verdict = "met" if row.is_met else "MISSED"
-        table.add_row(row.what, row.storage, row.got, row.wanted, verdict)
-    Console(width=None if sys.stdout.isatty() else 150).print(table)
-    return 0 if all(row.is_met for row in figures) else 1
+    return report("storms", measure())
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        sent_ = asyncio.run(_generate(*map(int, sys.argv[1:5])))
+        sent_ = asyncio.run(_generate(*map(int, sys.argv[1:6])))
         sys.stdout.buffer.write(msgspec.json.encode(sent_))
     else:
         sys.exit(main())
