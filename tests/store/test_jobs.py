@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from tests.builders import NOW, at
@@ -84,6 +85,32 @@ def test_the_oldest_come_first_and_kinds_apart(database: Database):
         jobs.put(connection, [(Kind.ESCALATE, "e", NOW)])
         assert subjects(jobs.take(connection, Kind.NOTIFY, NOW, 2)) == ["n4", "n3"]
         assert subjects(jobs.take(connection, Kind.ESCALATE, NOW, 10)) == ["e"]
+
+
+@pytest.mark.parametrize("how", ["take", "claim"])
+def test_a_storm_of_one_service_does_not_hold_up_another(database: Database, how: str):
+    storm = [f"storm{number:02}" for number in range(40)]
+    lanes = {**dict.fromkeys(storm, "svc_1"), "late": "svc_2", "later": "svc_2", "early": "svc_3"}
+    with database.write() as connection:
+        due = [*((one, at(seconds=0)) for one in storm), ("late", at(seconds=5))]
+        due += [("later", at(seconds=6)), ("early", at(seconds=99))]
+        jobs.put(connection, [(Kind.NOTIFY, *one) for one in due], lanes)
+        if how == "take":
+            found = jobs.take(connection, Kind.NOTIFY, at(seconds=10), 10)
+        else:
+            found = jobs.claim(connection, Kind.NOTIFY, at(seconds=10), LEASE, 10)
+            # What was claimed is held, and only that.
+            assert len(jobs.claim(connection, Kind.NOTIFY, at(seconds=10), LEASE, 99)) == 32
+            assert jobs.finish(connection, found) == 10
+    assert subjects(found)[0] == "late"
+    assert set(subjects(found)[1:]) < set(storm)
+
+
+def test_a_job_that_is_put_again_stays_in_its_lane(database: Database):
+    with database.write() as connection:
+        jobs.put(connection, [(Kind.NOTIFY, "a", NOW)], {"a": "svc_1"})
+        jobs.put(connection, [(Kind.NOTIFY, "a", at(seconds=1))])
+        assert connection.scalar(select(table.c.lane)) == "svc_1"
 
 
 def test_what_fails_is_tried_again_and_at_last_buried(database: Database):

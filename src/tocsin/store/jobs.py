@@ -8,15 +8,26 @@ leaves a job that is due again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from tocsin.store.db import insert_many, update_many
-from tocsin.store.tables import jobs
+from tocsin.store.tables import Instant, jobs
 
 
 class Kind(StrEnum):
@@ -57,10 +68,23 @@ class Job:
     failures: int
 
 
-def put(connection: Connection, due: Iterable[tuple[Kind, str, datetime]]) -> None:
-    """Let jobs be due; one that exists is moved, and whoever works on it has lost its lease."""
+def put(
+    connection: Connection,
+    due: Iterable[tuple[Kind, str, datetime]],
+    lanes: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Let jobs be due; one that exists is moved, and whoever works on it has lost its lease.
+
+    ``lanes`` has whose each new job is, by its subject: those of one lane do not hold up others.
+    """
     rows = [
-        {"key": f"{kind}:{subject}", "kind": kind.value, "subject_id": subject, "due_at": at}
+        {
+            "key": f"{kind}:{subject}",
+            "kind": kind.value,
+            "subject_id": subject,
+            "due_at": at,
+            "lane": lanes.get(subject, ""),
+        }
         for kind, subject, at in due
     ]
     insert_many(
@@ -83,35 +107,69 @@ def take(connection: Connection, kind: Kind, now: datetime, limit: int) -> list[
     """Lock the jobs of a kind that are due, oldest first, for work done in this transaction.
 
     Whoever takes them finishes them here and now; if the transaction dies they are due as before.
+    Where they fill the batch, the oldest of each other lane go first.
     """
-    due = (
-        select(jobs.c.key, jobs.c.subject_id, jobs.c.lease, jobs.c.failures)
-        .where(*_is_due(kind, now))
-        .order_by(jobs.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return [Job(kind=kind, **row) for row in connection.execute(due).mappings()]
+    return [job for job, _ in _due(connection, kind, now, limit)]
 
 
 def claim(
     connection: Connection, kind: Kind, now: datetime, lease: timedelta, limit: int
 ) -> list[Job]:
-    """Lease the jobs of a kind that are due, oldest first, for work done outside a transaction."""
-    due = (
-        select(jobs.c.key)
-        .where(*_is_due(kind, now))
-        .order_by(jobs.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+    """Lease jobs as ``take`` takes them, for work done outside a transaction."""
+    found = [job for job, _ in _due(connection, kind, now, limit)]
+    if found:
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.key.in_([job.key for job in found]))
+            .values(due_at=now + lease, lease=jobs.c.lease + 1)
+        )
+    return [replace(job, lease=job.lease + 1) for job in found]
+
+
+def _due(connection: Connection, kind: Kind, now: datetime, limit: int) -> list[tuple[Job, str]]:
+    """Lock what is due, with its lane: the oldest, and before them the oldest of other lanes."""
+    query = select(
+        jobs.c.key, jobs.c.subject_id, jobs.c.lease, jobs.c.failures, jobs.c.lane
+    ).with_for_update(skip_locked=True)
+
+    def locked(*which: ColumnElement[bool]) -> list[tuple[Job, str]]:
+        rows = connection.execute(
+            query.where(*_is_due(kind, now), *which).order_by(jobs.c.due_at).limit(limit)
+        ).mappings()
+        return [
+            (Job(kind=kind, **{name: row[name] for name in _NAMES}), row["lane"]) for row in rows
+        ]
+
+    found = locked()
+    if len(found) < limit or limit == 1:
+        return found
+    asked = {"kind": kind.value, "now": now, "seen": sorted({lane for _, lane in found})}
+    others = [key for key in connection.scalars(_OTHERS, asked) if key is not None]
+    if not others:
+        return found
+    first = locked(jobs.c.key.in_(others[: limit // 2]))
+    return [*first, *found[: limit - len(first)]]
+
+
+_NAMES = ("key", "subject_id", "lease", "failures")
+
+#: The oldest job of each lane that is not seen: one look into the index for each, however many jobs
+#: there are.
+_OTHERS = text(
+    """
+    WITH RECURSIVE lanes(lane) AS (
+        SELECT min(lane) FROM jobs WHERE kind = :kind AND buried_at IS NULL
+        UNION ALL
+        SELECT (SELECT min(j.lane) FROM jobs AS j
+                WHERE j.kind = :kind AND j.buried_at IS NULL AND j.lane > lanes.lane)
+        FROM lanes WHERE lanes.lane IS NOT NULL
     )
-    taken = connection.execute(
-        update(jobs)
-        .where(jobs.c.key.in_(due.scalar_subquery()))
-        .values(due_at=now + lease, lease=jobs.c.lease + 1)
-        .returning(jobs.c.key, jobs.c.subject_id, jobs.c.lease, jobs.c.failures)
-    )
-    return [Job(kind=kind, **row) for row in taken.mappings()]
+    SELECT (SELECT j.key FROM jobs AS j
+            WHERE j.kind = :kind AND j.buried_at IS NULL AND j.lane = lanes.lane
+            AND j.due_at <= :now ORDER BY j.due_at LIMIT 1)
+    FROM lanes WHERE lanes.lane IS NOT NULL AND lanes.lane NOT IN :seen
+    """
+).bindparams(bindparam("seen", expanding=True), bindparam("now", type_=Instant()))
 
 
 def _is_due(kind: Kind, now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -122,7 +122,9 @@ class Ledger:
         self._save_notifications(connection)
         gone = [job for job, at in self.due.items() if at is None]
         jobs.take_back(connection, gone)
-        jobs.put(connection, [(*job, at) for job, at in self.due.items() if at is not None])
+        lanes = {id_: incident.service_id for id_, incident in self.incidents.items()}
+        lanes |= {page["id"]: page["service_id"] for page in self.pages}
+        jobs.put(connection, [(*job, at) for job, at in self.due.items() if at is not None], lanes)
         if self.thinned:
             inbox.drop_bodies(connection, self.thinned)
         if self.asked:

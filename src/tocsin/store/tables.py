@@ -899,6 +899,16 @@ jobs = Table(
     Column("last_error", String(500)),
     #: When it was given up on, for people to look at.
     Column("buried_at", Instant),
+    #: Whose it is, a service mostly: a storm of one does not hold up what others have to do.
+    Column("lane", String(40), nullable=False, server_default=""),
+    Index(
+        "ix_jobs_lane",
+        "kind",
+        "lane",
+        "due_at",
+        sqlite_where=text("buried_at IS NULL"),
+        postgresql_where=text("buried_at IS NULL"),
+    ),
     Index(
         "ix_jobs_due",
         "kind",
