@@ -31,19 +31,15 @@ chaos-full: venv ## The same at full size (an hour or more); docs/reliability.md
 	@.venv/bin/python -m tests.chaos --full --json chaos.json $(CHAOS)
 	@.venv/bin/python scripts/reliability.py chaos.json
 
-bench: venv ## Measure durable intake beside the same server without storage, the on-call engine, the web page, storms from end to end, and how cost grows.
-	@.venv/bin/python -m benchmarks.intake
-	@.venv/bin/python -m benchmarks.oncall
-	@.venv/bin/python -m benchmarks.pages
-	@.venv/bin/python -m benchmarks.storm
-	@.venv/bin/python -m benchmarks.growth
+BENCHMARKS = intake oncall pages storm growth
 
-bench-full: venv ## The same at full size.
-	@BENCH_SECONDS=20 .venv/bin/python -m benchmarks.intake
-	@BENCH_FULL=1 .venv/bin/python -m benchmarks.oncall
-	@BENCH_FULL=1 .venv/bin/python -m benchmarks.pages
-	@BENCH_FULL=1 .venv/bin/python -m benchmarks.storm
-	@BENCH_FULL=1 .venv/bin/python -m benchmarks.growth
+bench: venv ## Measure intake beside the same server without storage, the on-call engine, the page, storms, and how cost grows.
+	@missed=0; for part in $(BENCHMARKS); do .venv/bin/python -m benchmarks.$$part || missed=1; done; exit $$missed
+
+bench-full: venv ## The same at full size (two hours or more); docs/performance.md is made from it.
+	@rm -f figures.jsonl; missed=0; for part in $(BENCHMARKS); do \
+	  BENCH_FULL=1 BENCH_JSON=figures.jsonl .venv/bin/python -m benchmarks.$$part || missed=1; done; \
+	  .venv/bin/python scripts/performance.py figures.jsonl; exit $$missed
 
 docs: venv ## Make the generated pages of docs/reference anew.
 	@.venv/bin/python scripts/docs.py

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from tests.builders import an_incident
 from tocsin.core.model import IncidentStatus
-from tocsin.store.db import Database, insert_many, new_id
+from tocsin.store.db import Database, insert_many
 from tocsin.store.incidents import incident_row
 from tocsin.store.plans import PlansCache
 from tocsin.store.tables import deliveries, delivery_bodies, incidents, timeline
@@ -89,7 +89,7 @@ class History:
         is_open = number % RARE == 0 if are_open is None else are_open
         return incident_row(
             an_incident(
-                id=new_id("inc", at),
+                id=_id("inc", at, number),
                 service_id=service_ids[number % len(service_ids)],
                 dedup_key=f"sentry:issue:{number}",
                 title=f"TypeError: cannot read property {number} of undefined",
@@ -105,7 +105,7 @@ class History:
         at = self._at(number, numbers)
         is_bad = number % RARE == 0
         return {
-            "id": new_id("del", at),
+            "id": _id("del", at, number),
             "integration_id": integration_id,
             "received_at": at,
             "url_style": "native",
@@ -121,6 +121,11 @@ class History:
             "latency_ms": 12,
             "partition": number % 64,
         }
+
+
+def _id(prefix: str, at: datetime, number: int) -> str:
+    """Return an id as one made at an instant would be, whatever was made before in this process."""
+    return f"{prefix}_{(int(at.timestamp() * 1000) << 16) + number % 0xFFFF:016x}{number:012x}"
 
 
 def _entries(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
