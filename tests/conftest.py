@@ -207,6 +207,7 @@ def _is_emptied(url: str) -> bool:
             *(f"DELETE FROM {name}" for name in emptied),
             "UPDATE installation SET revision = 1, fallback_user_id = NULL, skipped_steps = NULL",
             "UPDATE installation SET audit_seal = NULL, audit_sealed = NULL",
+            f"UPDATE installation SET key_check = '{Vault([TEST_KEY]).check()}'",
             "SELECT setval('incidents_number_seq', 1, false), setval('timeline_id_seq', 1, false)",
         ]
         connection.execute("; ".join(statements).encode())

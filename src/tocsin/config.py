@@ -148,7 +148,8 @@ SETTINGS: tuple[Setting, ...] = (
         name="secret_keys",
         default="generated in the data folder",
         help="Keys that encrypt secrets in the database, comma-separated; the first encrypts, all"
-        " decrypt. Make one with `tocsin config new-key`.",
+        " decrypt. Make one with `tocsin config new-key`; a new first one comes into use with"
+        " `tocsin secrets rotate`.",
         read=_keys,
         is_secret=True,
     ),
@@ -334,7 +335,7 @@ def _shown(setting: Setting, value: Any) -> str:
     if not value:
         return ""
     if setting.is_secret:
-        return _masked(value)
+        return masked(value)
     if isinstance(value, timedelta):
         return format_span(value)
     if setting.name == "listen":
@@ -344,7 +345,7 @@ def _shown(setting: Setting, value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _masked(value: str | tuple[str, ...]) -> str:
+def masked(value: str | tuple[str, ...]) -> str:
     """Mask a password in a URL, or the path of one that is asked for; anything else whole."""
     if isinstance(value, tuple):
         return ", ".join("•••" for _ in value)

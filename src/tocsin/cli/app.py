@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tocsin.cli.actions import Json, Number, actions
+from tocsin.cli.secretkeys import secrets_app
 from tocsin.cli.sentry import sentry_app
 from tocsin.core.model import (
     Role,
@@ -27,6 +28,7 @@ user_app = typer.Typer(help="People.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
 app.add_typer(user_app, name="user")
 app.add_typer(config_app, name="config")
+app.add_typer(secrets_app, name="secrets")
 app.add_typer(sentry_app, name="sentry")
 
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, at most.")]

@@ -31,6 +31,7 @@ def examine_all(*, as_json: bool) -> None:
                     data_dir=settings.data_dir,
                     public_url=settings.public_url,
                     has_smtp=settings.smtp_url is not None,
+                    vault=store.vault,
                 )
             )
     finally:

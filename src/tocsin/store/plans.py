@@ -144,9 +144,11 @@ def load(connection: Connection, vault: Vault) -> Plans:
     """Read the whole configuration.
 
     Deleted services and integrations stay in, for incidents name them; deleted people, teams and
-    policies are gone, for nobody may be paged through them.
+    policies are gone, for nobody may be paged through them. The vault encrypts from now on with the
+    key that the database is at.
     """
     setup = connection.execute(select(installation)).one()
+    vault.follow(setup.key_check)
     people = _users(connection, vault)
     return Plans(
         revision=setup.revision,

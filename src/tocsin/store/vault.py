@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -26,21 +27,53 @@ class WrongKeys(Exception):
 
 
 class Vault:
-    """Encrypts with the first key, decrypts with any."""
+    """Decrypts with any key, encrypts with one: the first, unless a database is at another yet.
+
+    Servers get a new first key one after the other. Until all have it, what it encrypts could not
+    be read by the rest, so they go on with the key that the database is at (``follow``), and
+    ``tocsin secrets rotate`` moves the database, and with it all of them, to the first one.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         """Take Fernet keys (32 bytes, URL-safe base64). Raises ValueError for anything else."""
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._fernets = [Fernet(key) for key in keys]
+        self._any = MultiFernet(self._fernets)
         self._keys = [key.encode() for key in keys]
+        self._used = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the keys are called where people read it; nobody can tell a key from its name."""
+        return tuple(hashlib.sha256(b"name of " + key).hexdigest()[:8] for key in self._keys)
+
+    def with_first(self) -> Vault:
+        """Return a vault of the same keys that encrypts with the first."""
+        return Vault([key.decode() for key in self._keys])
+
+    def follow(self, check: str) -> int:
+        """Encrypt with the key that ``check`` was made with; return its place. Raises WrongKeys."""
+        place = self.place_of(check)
+        if place is None or self.open(check) != _KNOWN:
+            raise WrongKeys
+        self._used = place
+        return place
+
+    def place_of(self, sealed: str) -> int | None:
+        """Return the place of the key that opens something; None where none does."""
+        for place, fernet in enumerate(self._fernets):
+            with contextlib.suppress(InvalidToken):
+                fernet.decrypt(sealed.encode())
+                return place
+        return None
 
     def seal(self, text: str) -> str:
         """Encrypt."""
-        return self._fernet.encrypt(text.encode()).decode()
+        return self._fernets[self._used].encrypt(text.encode()).decode()
 
     def open(self, sealed: str) -> str:
         """Decrypt. Raises WrongKeys."""
         try:
-            return self._fernet.decrypt(sealed.encode()).decode()
+            return self._any.decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise WrongKeys from None
 
@@ -54,7 +87,7 @@ class Vault:
 
     def sign(self, purpose: str, text: str) -> str:
         """Return a signature of 128 bits, good for this purpose and no other, fit for a URL."""
-        return _signature(self._keys[0], purpose, text)
+        return _signature(self._keys[self._used], purpose, text)
 
     def has_signed(self, purpose: str, text: str, signature: str) -> bool:
         """Whether ``sign`` made this signature, with any of the keys."""
@@ -65,15 +98,8 @@ class Vault:
         )
 
     def check(self) -> str:
-        """Return a text by which ``opens`` will know these keys again."""
+        """Return a text by which ``follow`` will know the key again."""
         return self.seal(_KNOWN)
-
-    def opens(self, check: str) -> bool:
-        """Whether these keys open what was sealed with the keys of ``check``."""
-        try:
-            return self.open(check) == _KNOWN
-        except WrongKeys:
-            return False
 
 
 def _signature(key: bytes, purpose: str, text: str) -> str:

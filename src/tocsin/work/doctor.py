@@ -17,9 +17,10 @@ from tocsin.core.model import (
     Severity,
 )
 from tocsin.core.plans import Plans
-from tocsin.store import incidents, jobs, joined, notifications, seals
+from tocsin.store import incidents, jobs, joined, notifications, sealed, seals
 from tocsin.store.room import disk_of
 from tocsin.store.spool import SPOOL, load_of
+from tocsin.store.vault import Vault
 from tocsin.work.currentfile import living
 
 #: Due work that waits longer has nobody who does it.
@@ -54,6 +55,8 @@ class Patient:
     data_dir: Path
     public_url: str
     has_smtp: bool
+    #: None: the secret keys are not looked at.
+    vault: Vault | None = None
 
 
 def _setup(patient: Patient) -> Iterator[tuple[str, str]]:
@@ -165,6 +168,31 @@ def _log(patient: Patient) -> Iterator[tuple[str, str]]:
         )
 
 
+def _secrets(patient: Patient) -> Iterator[tuple[str, str]]:
+    if patient.vault is None:
+        return
+    found, names = sealed.survey(patient.connection, patient.vault), patient.vault.names
+    for where, count in sorted(found.closed.items()):
+        yield (
+            f"{count} secrets in {where} are opened by none of the keys",
+            "put the key that is missing back into TOCSIN_SECRET_KEYS, or enter them anew",
+        )
+    if found.at != 0:
+        yield (
+            f"the first secret key, {names[0]}, is not in use yet",
+            "when every server has been started with it, run `tocsin secrets rotate`",
+        )
+        return
+    if old := found.total - found.sealed[0]:
+        yield f"{old} secrets are sealed by an older key", "run `tocsin secrets rotate`"
+    for place in range(1, len(names)):
+        if not found.sealed[place]:
+            yield (
+                f"the secret key {names[place]} opens nothing any more",
+                "a day after the rotation take it out of TOCSIN_SECRET_KEYS: links last so long",
+            )
+
+
 def _spool(patient: Patient) -> Iterator[tuple[str, str]]:
     load = load_of(patient.data_dir / SPOOL)
     if load.waiting:
@@ -207,6 +235,7 @@ CHECKS: Sequence[tuple[str, Callable[[Patient], Iterator[tuple[str, str]]]]] = (
     ("work", _work),
     ("Sentry", _sentry),
     ("audit log", _log),
+    ("secret keys", _secrets),
     ("spool", _spool),
     ("machine", _machine),
 )

@@ -40,18 +40,38 @@ def migrate(database: Database, vault: Vault) -> bool:
     """
     with database.read() as connection:
         if current(connection) == HEAD:
-            _check_keys(connection, vault)
+            check_keys(connection, vault)
             return False
     with database.write() as connection:
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        _take_turn(connection)
         found = current(connection)
-        if found is not None and found > HEAD:
-            raise NewerSchema(found)
+        refuse_newer(found)
         _upgrade(connection)
         _fill(connection, vault)
-        _check_keys(connection, vault)
+        check_keys(connection, vault)
         return found != HEAD
+
+
+def build(connection: Connection) -> None:
+    """Make the schema in an empty database, within a transaction, and not one row of Tocsin."""
+    _take_turn(connection)
+    _upgrade(connection)
+
+
+def _take_turn(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def refuse_newer(found: str | None) -> None:
+    """Raise NewerSchema for a schema that this program does not know."""
+    if found is not None and found > HEAD:
+        raise NewerSchema(found)
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether there is not one table."""
+    return not inspect(connection).get_table_names()
 
 
 def current(connection: Connection) -> str | None:
@@ -88,7 +108,9 @@ def _fill(connection: Connection, vault: Vault) -> None:
         connection.execute(insert(inbox_partitions), rows)
 
 
-def _check_keys(connection: Connection, vault: Vault) -> None:
+def check_keys(connection: Connection, vault: Vault) -> None:
+    """Let the vault encrypt with the key this database is at. Raises WrongKeys."""
     check = connection.scalar(select(installation.c.key_check))
-    if check is None or not vault.opens(check):
+    if check is None:
         raise WrongKeys
+    vault.follow(check)

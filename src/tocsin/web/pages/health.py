@@ -38,6 +38,7 @@ def health(visit: Visiting) -> Response[bytes]:
                     data_dir=back.data_dir,
                     public_url=back.public_url,
                     has_smtp=back.has_mail,
+                    vault=back.vault,
                 )
             )
             if sees_all
