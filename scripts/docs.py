@@ -14,7 +14,8 @@ REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Made by `make docs` from {}; change it there. -->"
 
 COMMANDS = (
-    "serve", "demo", "migrate", "doctor", "secrets rotate", "apply", "export", "urls", "send",
+    "serve", "demo", "migrate", "doctor", "backup", "restore", "move",
+    "secrets rotate", "apply", "export", "urls", "send",
     "incidents", "ack", "resolve", "snooze", "escalate", "reassign", "add-responder", "priority",
     "note", "merge", "unmerge", "oncall", "explain", "page", "deliveries", "replay",
     "key create", "key list", "key revoke", "user add", "user link",

@@ -119,6 +119,17 @@ def open_store(settings: Settings, *, serves: bool = False, takes: bool = False)
     )
 
 
+def known_vault(settings: Settings) -> Vault:
+    """Return the vault of the keys that are there: none are made. Raises BadSetting."""
+    path = settings.data_dir / "secret-keys"
+    if not settings.secret_keys and not path.exists():
+        raise BadSetting(
+            "there are no secret keys: set TOCSIN_SECRET_KEYS to those the database was made with,"
+            f" or put the file secret-keys of its data folder here: {path}"
+        )
+    return _vault(settings)
+
+
 def _vault(settings: Settings) -> Vault:
     keys = settings.secret_keys or _generated_keys(settings.data_dir / "secret-keys")
     try:

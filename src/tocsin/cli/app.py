@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tocsin.cli.actions import Json, Number, actions
+from tocsin.cli.copies import copies
 from tocsin.cli.secretkeys import secrets_app
 from tocsin.cli.sentry import sentry_app
 from tocsin.core.model import (
@@ -113,6 +114,8 @@ def migrate() -> None:
     open_store(load()).close()
     typer.echo(f"the schema is at {HEAD}")
 
+
+app.add_typer(copies)
 
 # -- setting up -----------------------------------------------------------------------------------
 

@@ -11,7 +11,9 @@ def explain(error: Exception) -> str | None:
     from tocsin.config import BadSetting
     from tocsin.core.incident import Refused
     from tocsin.sentry.errors import SentryError
+    from tocsin.store.backup import NoCopy
     from tocsin.store.migrations import NewerSchema
+    from tocsin.store.moving import NotMoved
     from tocsin.store.vault import WrongKeys
     from tocsin.work.configfile import BadFile
     from tocsin.work.refusals import Conflict, Forbidden, Invalid
@@ -21,7 +23,7 @@ def explain(error: Exception) -> str | None:
         return str(error)  # each line begins with its place in the file
     known = (
         BadSetting, AlreadyServed, Refused, NewerSchema, WrongKeys, NotFound, Conflict, Forbidden,
-        Invalid, SentryError,
+        Invalid, SentryError, NoCopy, NotMoved,
     )  # fmt: skip
     if isinstance(error, known):
         return f"tocsin: {error}"
