@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full check chaos chaos-full bench bench-full docs screenshots clean
+.PHONY: help venv demo test test-full check chaos chaos-full audit bench bench-full docs screenshots clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -30,6 +30,9 @@ chaos: venv ## Kill, freeze and cut off real processes, and compare what was tol
 chaos-full: venv ## The same at full size (an hour or more); docs/reliability.md is made from it.
 	@.venv/bin/python -m tests.chaos --full --json chaos.json $(CHAOS)
 	@.venv/bin/python scripts/reliability.py chaos.json
+
+audit: venv ## Look for known vulnerabilities in what is pinned, and write dist/tocsin.cdx.json (SBOM); asks a service outside.
+	@scripts/audit
 
 BENCHMARKS = intake oncall pages storm growth
 

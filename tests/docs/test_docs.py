@@ -197,7 +197,7 @@ def test_every_table_of_the_database_is_made_of_words_of_the_glossary() -> None:
             assert known, f"{table}: {word} is not in the glossary"
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "audit"])
 def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
     assert "://" not in text
