@@ -22,7 +22,8 @@ GUARANTEES: Mapping[str, tuple[str, str]] = {
     "G3": (
         "What was accepted is never lost: by a kill, a restart, a full disk, or the database.",
         "[kills](../tests/processes/test_processes.py), [spool](../tests/store/test_spool.py), "
-        "[group commit](../tests/web/test_commit.py), [disk](../tests/store/test_room.py)",
+        "[group commit](../tests/web/test_commit.py), [disk](../tests/store/test_room.py), "
+        "[backups](../tests/store/test_backup.py)",
     ),
     "G4": (
         "One incident for each integration, dedup key and open period, however often it is sent.",

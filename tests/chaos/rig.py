@@ -59,6 +59,11 @@ class Postgres:
         """The path of its socket."""
         return f"{self._host}/.s.PGSQL.5432"
 
+    @property
+    def programs(self) -> Path:
+        """Where its programs are."""
+        return Path(self._server.bin_path)
+
     def database(self) -> str:
         """Make a database; return its URL."""
         name = f"t_{uuid.uuid4().hex[:12]}"

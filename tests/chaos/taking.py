@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -367,6 +368,60 @@ async def _fill_up(
     await settle(verdict, tocsin, ledger)
 
 
+async def backed_up(rig: Rig) -> Verdict:
+    """R14."""
+    verdict = Verdict()
+    for engine in ("sqlite", "postgresql"):
+        verdict.merged(engine, await _backed_up(rig, engine))
+    return verdict
+
+
+async def _backed_up(rig: Rig, engine: str) -> Verdict:
+    verdict, count = Verdict(), rig.size(1, 10)
+    tocsin = rig.fresh(engine, QUIET.format(base="http://127.0.0.1:9"))
+    _give_programs(rig, tocsin)
+    folder, took = Path(tempfile.mkdtemp(dir=rig.folder)), []
+    copies: list[tuple[Path, set[str]]] = []
+    async with running(tocsin), steady(tocsin.port, WARNING, 200) as ledger:
+        for turn in range(count):
+            await asyncio.sleep(rig.random.uniform(0.5, 1.5))
+            file, began = folder / str(turn), time.perf_counter()
+            copies.append((file, set(ledger.accepted)))
+            done = await asyncio.to_thread(tocsin.program, "backup", str(file))
+            verdict.must(done.returncode == 0, done.stderr)
+            took.append(time.perf_counter() - began)
+    missing, damaged = 0, 0
+    for file, before in copies:
+        lost, is_good = await _restored(rig, engine, file, before)
+        missing, damaged = missing + lost, damaged + (not is_good)
+    verdict.note(
+        backups=count, webhooks_before_the_last=len(copies[-1][1]), missing=missing,
+        damaged=damaged, not_202=sum(ledger.others.values()), seconds_max=max(took),
+    )  # fmt: skip
+    verdict.must(missing == 0, "accepted before a backup and not in it")
+    verdict.must(damaged == 0, "a backup is damaged")
+    verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
+    verdict.must(len(copies[-1][1]) > 100, "too few to mean anything")
+    return verdict
+
+
+async def _restored(rig: Rig, engine: str, file: Path, before: set[str]) -> tuple[int, bool]:
+    """Restore a backup elsewhere and let it go on; return what is missing, and if it is whole."""
+    folder = Path(tempfile.mkdtemp(dir=rig.folder))
+    there = rig.tocsin(rig.url(engine, folder), folder)
+    _give_programs(rig, there)
+    done = await asyncio.to_thread(there.program, "restore", str(file))
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    async with running(there):
+        await until(lambda: is_idle(there), "all processed")
+        return len(before - set(keys(there))), is_whole(there)
+
+
+def _give_programs(rig: Rig, tocsin: Tocsin) -> None:
+    tocsin.environment["PATH"] = f"{rig.postgres.programs}:{tocsin.environment['PATH']}"
+
+
 TESTS = (
     Test("R1", "kill -9 of the server under 16 clients", ("G1", "G3", "G4"), killed),
     Test("R3a", "each 202 comes after a sync (strace)", ("G1",), power_cut, only_full=True),
@@ -378,5 +433,6 @@ TESTS = (
     Test("R6", "a full disk", ("G1", "G3", "G10"), full_disk, only_full=True),
     Test("R10", "a storm of one issue", ("G4", "G9"), storm),
     Test("R13", "servers taken out of the balancer and replaced, under load", ("G2", "G3"), rolled),
+    Test("R14", "backups under 200 requests a second, restored elsewhere", ("G3",), backed_up),
     Test("R19", "any order, any repeats, against a model", ("G4",), shuffled),
 )  # fmt: skip
