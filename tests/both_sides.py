@@ -114,7 +114,7 @@ class BothSides:
     ) -> None:
         now, vault = self.world.now, self.world.vault
         integrations = self.world.plans.current(connection).integrations
-        integration = next(iter(integrations))
+        integration = next(one.id for one in integrations.values() if one.name == "sentry")
         ann = next(one for one in self.sentry.state()["members"] if one["name"] == "Ann")
         actor = ("user", ann["user"]["id"]) if as_person else (None, None)
         opening = Opening(

@@ -562,7 +562,7 @@ def build_worker(
     to_sentry: ToSentry = no_sentry,
 ) -> Worker:
     """Connect a worker's parts; ``kinds`` says how each channel is to be treated."""
-    mirror = Mirror(database, vault, public_url)
+    mirror = Mirror(database, plans, vault, public_url)
     reconciler = Reconciler(database, plans, vault, dialects)
     return Worker(
         database=database,

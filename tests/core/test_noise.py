@@ -270,6 +270,35 @@ def test_its_own_time_ends_it_as_well(hours: float, seen: float, again: float | 
         assert effects == (fx.ResolveAt(at=at(hours=again)),)
 
 
+@pytest.mark.parametrize(
+    ("hours", "asked", "again"),
+    [
+        pytest.param(6, 6, None, id="asked since, and nothing"),
+        pytest.param(6, 5.9, 6 + 5 / 60, id="not asked since: a little later"),
+        pytest.param(6, None, 6 + 5 / 60, id="never asked"),
+        pytest.param(11.95, 5.9, 12, id="not for longer than once more"),
+        pytest.param(12, 5.9, None, id="it cannot be asked for too long"),
+    ],
+)
+def test_where_sentry_can_be_asked_it_is(hours: float, asked: float | None, again: float | None):
+    until = None if asked is None else at(hours=asked)
+    alerts = [heard(0)]
+    effects = over(
+        an_incident(), with_noise(quiet_after=QUIET), alerts, at(hours=hours), {"int_1": until}
+    )
+    if again is None:
+        assert isinstance(effects[0], fx.Resolve)
+    else:
+        assert effects == (fx.ResolveAt(at=at(hours=again)),)
+
+
+def test_what_sentry_saw_itself_counts_as_if_it_had_told():
+    alerts = [replace(heard(0), source_seen_at=at(hours=4))]
+    service = with_noise(quiet_after=QUIET)
+    effects = over(an_incident(), service, alerts, at(hours=6), {"int_1": at(hours=6)})
+    assert effects == (fx.ResolveAt(at=at(hours=10)),)
+
+
 def test_without_the_rule_its_time_ends_it():
     (ended, *_) = over(an_incident(), a_service(), [], NOW)
     assert isinstance(ended, fx.Resolve)

@@ -368,3 +368,64 @@ def test_each_start_asks_at_once(both: BothSides):
     with world.database.read() as connection:
         due = connection.scalar(select(jobs.c.due_at).where(jobs.c.kind == Kind.RECONCILE.value))
     assert due == world.now
+
+
+# -- quiet ----------------------------------------------------------------------------------------
+
+QUIET = SERVICE.replace(
+    "escalation_policy: default", "escalation_policy: default, noise: {resolve_when_quiet_for: 1h}"
+)
+
+
+@pytest.fixture
+def ending(both: BothSides) -> BothSides:
+    """Give a world where an incident resolves when Sentry was quiet about it for an hour."""
+    both.world.configure(PEOPLE, ONE_STEP, QUIET)
+    return both
+
+
+def test_what_goes_on_in_sentry_is_not_quiet_though_no_webhook_tells(ending: BothSides):
+    issue = opened(ending)
+    for _ in range(6):
+        ending.forward(minutes=20)
+        ending.happens_again(issue)
+        ending.lose_all()
+    ending.forward(minutes=55)
+    assert statuses(ending) == ["triggered"]
+    ending.forward(minutes=15)
+    assert statuses(ending) == ["resolved"]
+    assert "Sentry was quiet about it for 1h" in ending.said()
+    assert [one.action for one in ending.world.deliveries()].count("unresolved") == 0
+
+
+def test_what_happened_since_sentry_was_last_asked_is_not_missed(ending: BothSides):
+    """It is asked once more before it is believed."""
+    issue = opened(ending)
+    ending.forward(minutes=59)
+    ending.happens_again(issue)
+    ending.lose_all()
+    ending.forward(minutes=30)
+    assert statuses(ending) == ["triggered"]
+
+
+def test_what_is_too_far_down_the_list_is_asked_for_by_itself(
+    ending: BothSides, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tocsin.sentry.looking.PAGES", 0)
+    issue = opened(ending)
+    ending.forward(minutes=40)
+    ending.happens_again(issue)
+    ending.lose_all()
+    ending.forward(minutes=45)
+    assert statuses(ending) == ["triggered"]
+    ending.forward(minutes=30)
+    assert statuses(ending) == ["resolved"]
+
+
+def test_a_sentry_that_cannot_be_asked_is_waited_for_once_as_long(ending: BothSides):
+    opened(ending)
+    ending.sentry.do("faults", away=True)
+    ending.forward(minutes=110)
+    assert statuses(ending) == ["triggered"]
+    ending.forward(minutes=15)
+    assert statuses(ending) == ["resolved"]

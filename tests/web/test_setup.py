@@ -116,6 +116,7 @@ KINDS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
                 "follow_archive": True,
                 "resolve_when_quiet_for": "6h",
             },
+            "page_suspect_author": True,
         },
         {"acknowledge_timeout": None, "team": None},
     ),

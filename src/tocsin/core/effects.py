@@ -204,6 +204,13 @@ class AddResponder(Said):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageAuthor(Said):
+    """Who wrote the commit that the source suspects is paged, besides those who have it."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetPriority(Said):
     """A person says how much it matters."""
 
@@ -361,6 +368,7 @@ Effect: TypeAlias = (
     | TakeAlerts
     | LoseAlert
     | AddResponder
+    | PageAuthor
     | SetPriority
     | Reassign
     | Note

@@ -100,6 +100,27 @@ def _turn_of(
     return [], 1
 
 
+#: Of a team everybody is named, whether or not it is their time.
+_ON_CALL = frozenset(REACH) - {"team"}
+
+
+def on_call_for(policy: Policy, plans: Plans, now: datetime) -> frozenset[str]:
+    """Return who is on call now for what a policy is about, whichever step they are in.
+
+    Those whose shift it is in one of its schedules, and those it names themselves; their
+    substitutes, where they are away.
+    """
+    targets = (target for step in policy.steps for target in step.targets)
+    named = {
+        id_
+        for target in targets
+        if target.kind in _ON_CALL
+        for id_ in REACH[target.kind](plans, target, now)
+    }
+    here = (_stand_in(plans.users[id_], plans, now) for id_ in named if id_ in plans.users)
+    return frozenset(user.id for user in here if user is not None)
+
+
 def _present(
     plans: Plans, ids: Iterable[str], loudness: Urgency, now: datetime
 ) -> tuple[list[Reach], list[User]]:

@@ -101,6 +101,11 @@ def _before(
     if tabled.is_above(loudness):
         yield f"When support hours begin, it is raised to {tabled} urgency, and this begins anew."
     yield from noise_sentences(service.noise)
+    if service.pages_suspect_author:
+        yield (
+            "Once Sentry names the commit that it suspects, its author is paged too, if they are"
+            " on call for it."
+        )
     for window in plans.maintenance_windows:
         if window.begins_at <= at < window.ends_at and (
             not window.service_ids or service.id in window.service_ids

@@ -259,6 +259,8 @@ class Alert:
     is_archived: bool = False
     #: How often it said the same lately.
     repeats: Repeats | None = None
+    #: When its source last saw it, as it said when it was asked; webhooks say less often.
+    source_seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from tocsin.core import effects as fx
 from tocsin.core.incident import resolve
@@ -24,6 +24,7 @@ from tocsin.core.model import (
     Signal,
 )
 from tocsin.core.plans import Hold, Noise, Service
+from tocsin.core.reconcile import EVERY
 from tocsin.core.text import bounded_key, clean
 from tocsin.core.times import format_span
 
@@ -179,9 +180,17 @@ def grown_title(incident: Incident, signal: Signal) -> str:
 
 
 def over(
-    incident: Incident, service: Service | None, alerts: Collection[Alert], now: datetime
+    incident: Incident,
+    service: Service | None,
+    alerts: Collection[Alert],
+    now: datetime,
+    asked: Mapping[str, datetime | None] | None = None,
 ) -> tuple[fx.Effect, ...]:
-    """Its time to end by itself may have come: resolve it, or look again when it may."""
+    """Its time to end by itself may have come: resolve it, or look again when it may.
+
+    ``asked`` says of integrations that are connected until when Sentry was asked: where it can be
+    asked, that no webhook came is not enough.
+    """
     if incident.is_test:
         return resolve(incident, TOCSIN, "Sentry's test is over")
     quiet = service.noise.quiet_after if service else None
@@ -190,7 +199,7 @@ def over(
     if not incident.is_open:
         return ()
     firing = [alert for alert in alerts if alert.resolved_at is None]
-    last = max((alert.last_seen_at for alert in firing), default=incident.triggered_at)
+    last = max(map(_last_seen, firing), default=incident.triggered_at)
     lasts = service.auto_resolve_after
     # Seen after its end, it was re-opened meanwhile.
     ends = lasts and (incident.triggered_at + lasts)
@@ -200,13 +209,48 @@ def over(
         return resolve(incident, TOCSIN, "resolved by itself after its time")
     times = [ends] if ends else []
     if firing and all(alert.about == ISSUE for alert in firing):
-        if last + quiet <= now:
+        again = _looks_again(last + quiet, quiet, _asked_until(firing, asked or {}), now)
+        if again is None:
             return resolve(incident, TOCSIN, f"Sentry was quiet about it for {format_span(quiet)}")
-        times.append(last + quiet)
+        times.append(again)
     elif firing:
         # What tells by itself that it is over is waited for.
         times.append(now + quiet)
     return (fx.ResolveAt(at=min(times)),) if times else ()
+
+
+def _last_seen(alert: Alert) -> datetime:
+    """Return when an alert was last heard of, by a webhook or by asking."""
+    return max(alert.last_seen_at, alert.source_seen_at or alert.last_seen_at)
+
+
+def _asked_until(
+    firing: Collection[Alert], asked: Mapping[str, datetime | None]
+) -> datetime | None:
+    """Return until when Sentry was asked about all of these, as far as it can be asked."""
+    times = [asked[one.integration_id] for one in firing if one.integration_id in asked]
+    known = [at for at in times if at is not None]
+    if len(known) < len(times):
+        return _NEVER
+    return min(known, default=None)
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _looks_again(
+    at: datetime, quiet: timedelta, asked_until: datetime | None, now: datetime
+) -> datetime | None:
+    """Say when to look again at what is quiet at a time, if nothing comes; None if it is quiet now.
+
+    Where Sentry can be asked it has to have been asked since; but it is not waited for longer than
+    once more the same span.
+    """
+    if now < at:
+        return at
+    if asked_until is None or asked_until >= at or at + quiet <= now:
+        return None
+    return min(now + EVERY, at + quiet)
 
 
 def resolve_later(

@@ -147,6 +147,8 @@ class Service:
     auto_resolve_after: timedelta | None = None
     support_hours: SupportHours | None = None
     noise: Noise = Noise()
+    #: Whether who wrote the commit that Sentry suspects is paged, if they are on call.
+    pages_suspect_author: bool = False
     is_deleted: bool = False
 
 

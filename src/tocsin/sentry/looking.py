@@ -76,6 +76,8 @@ class Seen:
 
     missed: list[Missed] = field(default_factory=list)
     over: list[Over] = field(default_factory=list)
+    #: Issues that are open here and unresolved there, to when Sentry last saw them.
+    last_seen: dict[str, datetime] = field(default_factory=dict)
     #: Where the next look goes on further down.
     cursor: str | None = None
     error: str | None = None
@@ -106,6 +108,10 @@ class _Walk:
     seen: Seen
     unresolved: set[str] = field(default_factory=set)
     doubts: dict[str, tuple[Listed, Known | None]] = field(default_factory=dict)
+    open_here: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self.open_here = frozenset(self.wanted.open_issues)
 
     async def walk(self) -> None:
         below = await self._top()
@@ -148,6 +154,8 @@ class _Walk:
     async def _take(self, issues: Sequence[Issue]) -> None:
         """Compare some unresolved issues with what is here."""
         self.unresolved |= {issue.id for issue in issues}
+        for issue in issues:
+            self._hear_of(issue)
         wanted = self.wanted
         ours = [one for one in issues if one.project and one.project.slug in wanted.projects]
         known = await self.recall([one.id for one in ours])
@@ -158,6 +166,10 @@ class _Walk:
                 self._miss(issue, "created", issue.first_seen)
             elif found is Sifting.DOUBTFUL:
                 self.doubts[issue.id] = (listed, here)
+
+    def _hear_of(self, issue: Issue) -> None:
+        if issue.id in self.open_here and issue.last_seen is not None:
+            self.seen.last_seen[issue.id] = issue.last_seen
 
     async def _look_closer(self) -> None:
         """Ask for the past of what may have come back, as many as may be, each in its turn."""
@@ -194,6 +206,8 @@ class _Walk:
             if stand.status != "unresolved":
                 over = Over(issue_id=id_, stand=stand, raw=bytes(issue.raw))
                 self.seen.over.append(over)
+            else:
+                self._hear_of(issue)
 
 
 def _listed(issue: Issue) -> Listed:

@@ -350,6 +350,7 @@ class Casebook:
     def _ask_sentry(self, before: Incident, incident: Incident, effect: fx.Effect) -> None:
         """Let what this asks for be done in Sentry, once it is saved."""
         if begins(effect, before):
+            self._ask_who_wrote_it(incident)
             is_theirs = incident.integration_id in self._plans.sentry
             asked = looked_into(incident) if is_theirs else ()
         elif isinstance(effect, fx.Said):
@@ -357,6 +358,12 @@ class Casebook:
         else:
             return
         self._ledger.asked += [(incident.id, ask) for ask in asked]
+
+    def _ask_who_wrote_it(self, incident: Incident) -> None:
+        """Page the suspect author with this run too; in the first nothing is known yet."""
+        service = self._plans.services.get(incident.service_id)
+        if service and service.pages_suspect_author and incident.escalation.cycle:
+            self._ledger.due[Kind.SUSPECT, incident.id] = self._now
 
     def _say(self, incident: Incident, effect: fx.Said) -> None:
         kind = getattr(effect, "kind", None) or _ENTRY[type(effect)]
@@ -445,6 +452,11 @@ class Casebook:
             {"incident_id": incident.id, "user_id": effect.user_id, "is_responder": True}
         )
 
+    def _author(self, incident: Incident, effect: fx.PageAuthor) -> None:
+        self._ledger.responders.append(
+            {"incident_id": incident.id, "user_id": effect.user_id, "is_responder": False}
+        )
+
     def _turn(self, _incident: Incident, effect: fx.TakeTurn) -> None:
         count = self._turns.get(effect.step_id, 0) + effect.by
         self._turns[effect.step_id] = self._ledger.taken_turns[effect.step_id] = count
@@ -522,6 +534,7 @@ _FOLLOW: dict[type, Callable[..., None]] = {
     fx.MergeInto: Casebook._merge,
     fx.LoseAlert: Casebook._lose,
     fx.AddResponder: Casebook._responder,
+    fx.PageAuthor: Casebook._author,
     fx.RaiseAt: Casebook._raise_at,
     fx.Suppress: Casebook._suppress,
     fx.Unsuppress: Casebook._unsuppress,
@@ -548,6 +561,7 @@ _ENTRY: dict[type, TimelineKind] = {
     fx.TakeAlerts: TimelineKind.MERGED,
     fx.LoseAlert: TimelineKind.UNMERGED,
     fx.AddResponder: TimelineKind.REASSIGNED,
+    fx.PageAuthor: TimelineKind.STEP,
     fx.Resolve: TimelineKind.RESOLVED,
     fx.Snooze: TimelineKind.SNOOZED,
     fx.Reopen: TimelineKind.REOPENED,

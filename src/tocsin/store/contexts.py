@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +12,10 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from tocsin.core.context import Context
+from tocsin.core.model import MessageType, NotificationState
+from tocsin.core.suspect import Suspicion
 from tocsin.store.db import insert_many
-from tocsin.store.tables import incident_contexts
+from tocsin.store.tables import incident_contexts, notifications
 
 _ERROR = 500
 
@@ -59,4 +62,23 @@ def find(connection: Connection, incident_ids: Iterable[str]) -> dict[str, Kept]
             fetched_at=row.fetched_at,
         )
         for row in connection.execute(query)
+    }
+
+
+def suspicions(connection: Connection, incident_ids: Collection[str]) -> dict[str, Suspicion]:
+    """Return whom Sentry suspects of incidents, and who was paged for them, by incident."""
+    known = find(connection, incident_ids)
+    columns = notifications.c
+    query = select(columns.incident_id, columns.user_id, columns.cycle).where(
+        columns.incident_id.in_(sorted(known)),
+        columns.type == MessageType.PAGE.value,
+        columns.state != NotificationState.CANCELLED.value,
+    )
+    paged: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for incident_id, user_id, cycle in connection.execute(query):
+        paged[incident_id].add((user_id, cycle))
+    return {
+        id_: Suspicion(suspects=kept.context.suspects, paged=frozenset(paged[id_]))
+        for id_, kept in known.items()
+        if kept.context is not None
     }

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     RESOLVE = "resolve"
     RAISE = "raise"
     RELEASE = "release"
+    #: Page who wrote the commit that Sentry suspects.
+    SUSPECT = "suspect"
     RECONSIDER = "reconsider"
     NOTIFY = "notify"
     SWEEP = "sweep"

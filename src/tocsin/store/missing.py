@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, text
 
 from tocsin.core.model import DeliveryOutcome
 from tocsin.core.reconcile import COUNTED_FOR, Known
-from tocsin.store.db import lowest_id
+from tocsin.store.db import lowest_id, update_many
 from tocsin.store.tables import alerts, deliveries, incident_alerts
 
 #: The style of the URL that what was found by asking came by: none.
@@ -77,6 +77,32 @@ def recall(
         )
         for row in rows
     }
+
+
+def note_last_seen(
+    connection: Connection, integration_id: str, last_seen: Mapping[str, datetime]
+) -> None:
+    """Keep when the source last saw alerts, by dedup key, where that is news."""
+    if not last_seen:
+        return
+    columns = alerts.c
+    query = select(
+        columns.id, columns.dedup_key, columns.last_seen_at, columns.source_seen_at
+    ).where(
+        columns.integration_id == integration_id,
+        columns.dedup_key.in_(sorted(last_seen)),
+        columns.resolved_at.is_(None),
+    )
+    rows = [
+        {"id": row.id, "source_seen_at": last_seen[row.dedup_key]}
+        for row in connection.execute(query)
+        if last_seen[row.dedup_key] > max(row.last_seen_at, row.source_seen_at or row.last_seen_at)
+    ]
+    if rows:
+        # In the order in which everybody locks.
+        ours = columns.id.in_([row["id"] for row in rows])
+        connection.execute(select(columns.id).where(ours).order_by(columns.id).with_for_update())
+        update_many(connection, alerts, "id", rows)
 
 
 def lost_count(connection: Connection, integration_id: str, now: datetime) -> int:

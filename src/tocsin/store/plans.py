@@ -321,6 +321,7 @@ def _service(row: RowMapping) -> Service:
         auto_resolve_after=_span(row["auto_resolve_after_seconds"]),
         support_hours=_support_hours(row["support_hours"]) if row["support_hours"] else None,
         noise=noise_of(row["noise"]) if row["noise"] else Noise(),
+        pages_suspect_author=row["pages_suspect_author"],
         is_deleted=row["deleted_at"] is not None,
     )
 

@@ -121,6 +121,13 @@ def links(connection: Connection) -> dict[str, SentryLink]:
     }
 
 
+def asked_until(connection: Connection) -> dict[str, datetime | None]:
+    """Return until when Sentry was asked, by the integration of every connection in use."""
+    return {
+        row["integration_id"]: row["seen_until"] for row in connection.execute(_select()).mappings()
+    }
+
+
 def find(connection: Connection, vault: Vault, id_: str) -> SentryConnection | None:
     """Return a connection in use."""
     return _first(connection, vault, sentry_connections.c.id == id_)

@@ -342,6 +342,7 @@ services = Table(
     Column("support_hours", Document),
     #: Noise rules as ``store/plans.py`` reads and writes them.
     Column("noise", Document),
+    Column("pages_suspect_author", Boolean, nullable=False, server_default=false()),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
     _live("name", "services"),
@@ -650,6 +651,8 @@ alerts = Table(
     Column("is_archived", Boolean, nullable=False, server_default=false()),
     #: ``core.repeats.Repeats``: of a storm not every body is kept.
     Column("repeats", Document),
+    #: When Sentry last saw it, by Sentry's own word: only who asks Sentry writes it.
+    Column("source_seen_at", Instant),
     UniqueConstraint("integration_id", "dedup_key"),
 )
 

@@ -171,6 +171,7 @@ class ServiceTable(Table, kw_only=True):
     reopen_window: str | None = None
     auto_resolve_after: str | None = None
     noise: NoiseTable | None = None
+    page_suspect_author: bool = False
 
     def __post_init__(self) -> None:
         """Check the rows of the urgency table, and write spans in one way."""

@@ -490,6 +490,7 @@ class Writer:
                 support_hours_document(row.support_hours) if row.support_hours else None
             ),
             "noise": noise_document(noise_rules(row.noise)),
+            "pages_suspect_author": row.page_suspect_author,
         }
 
     def integration_values(self, row: IntegrationTable) -> dict[str, Any]:

@@ -147,6 +147,7 @@ def _service(service: Service, plans: Plans) -> ServiceTable:
         auto_resolve_after=_span(service.auto_resolve_after),
         support_hours=support_hours_table(service.support_hours) if service.support_hours else None,
         noise=noise_table(service.noise),
+        page_suspect_author=service.pages_suspect_author,
     )
 
 

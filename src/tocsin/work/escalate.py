@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -18,29 +19,49 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.retry import MAX_JOB_ATTEMPTS, backoff
+from tocsin.core.suspect import Suspicion, page_author
 from tocsin.core.triage import release
-from tocsin.store import calendars, incidents, jobs
+from tocsin.store import calendars, contexts, incidents, jobs, sentry
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database
 from tocsin.store.jobs import Job, Kind
 from tocsin.store.plans import PlansCache
 from tocsin.work.batches import batch_or_each
 
+
+@dataclass(slots=True)
+class Facts:
+    """What is loaded for a batch of jobs of one kind, beside its incidents."""
+
+    book: Casebook
+    suspicions: Mapping[str, Suspicion] = field(default_factory=dict)
+    #: Of each integration that is connected with Sentry, until when Sentry was asked.
+    asked: Mapping[str, datetime | None] = field(default_factory=dict)
+
+
 #: Given an incident as it is, and what is loaded with it, what a job asks for.
-Ask = Callable[[Incident, Plans, datetime, Casebook], Sequence[fx.Effect]]
+Ask = Callable[[Incident, Plans, datetime, Facts], Sequence[fx.Effect]]
+
 
 #: What each kind of job about an incident asks the core.
 ASK: dict[Kind, Ask] = {
-    Kind.ESCALATE: lambda incident, plans, now, book: look(incident, plans, now, book.turns),
-    Kind.WAKE: lambda incident, _plans, _now, _book: wake(incident),
-    Kind.RESOLVE: lambda incident, plans, now, book: over(
-        incident, plans.services.get(incident.service_id), book.alerts_of(incident.id), now
+    Kind.ESCALATE: lambda incident, plans, now, facts: look(incident, plans, now, facts.book.turns),
+    Kind.WAKE: lambda incident, _plans, _now, _facts: wake(incident),
+    Kind.RESOLVE: lambda incident, plans, now, facts: over(
+        incident,
+        plans.services.get(incident.service_id),
+        facts.book.alerts_of(incident.id),
+        now,
+        facts.asked,
     ),
-    Kind.RAISE: lambda incident, plans, now, _book: raise_urgency(
+    Kind.RAISE: lambda incident, plans, now, _facts: raise_urgency(
         incident, plans.services.get(incident.service_id), now
     ),
-    Kind.RELEASE: lambda incident, plans, now, _book: release(
+    Kind.RELEASE: lambda incident, plans, now, _facts: release(
         incident, plans.maintenance_windows, now, plans.services.get(incident.service_id)
+    ),
+    Kind.SUSPECT: lambda incident, plans, now, facts: page_author(
+        incident, plans, facts.suspicions.get(incident.id, Suspicion()), now
     ),
 }
 
@@ -80,16 +101,26 @@ class Clockwork:
         if kind is Kind.ESCALATE:
             book.load_turns()
         free = [job for job in taken if book.incident(job.subject_id) is not None]
-        if kind is Kind.RESOLVE:
-            book.load_alerts_of([job.subject_id for job in free])
+        facts = self._facts(connection, kind, book, [job.subject_id for job in free])
         # Before the effects: those may put a job of the same key anew.
         jobs.finish(connection, free)
         for job in free:
             incident = book.incident(job.subject_id)
             assert incident is not None
-            book.apply(ASK[kind](incident, plans, now, book), incident_id=incident.id)
+            book.apply(ASK[kind](incident, plans, now, facts), incident_id=incident.id)
         book.save()
         return len(free)
+
+    @staticmethod
+    def _facts(
+        connection: Connection, kind: Kind, book: Casebook, incident_ids: Sequence[str]
+    ) -> Facts:
+        if kind is Kind.RESOLVE:
+            book.load_alerts_of(incident_ids)
+            return Facts(book, asked=sentry.asked_until(connection))
+        if kind is Kind.SUSPECT:
+            return Facts(book, suspicions=contexts.suspicions(connection, incident_ids))
+        return Facts(book)
 
     def reconsider(self, now: datetime) -> int:
         """Look again at what a change of configuration concerns.

@@ -28,11 +28,13 @@ from tocsin.core.mirror import (
     until_of,
 )
 from tocsin.core.model import Incident, TimelineKind
+from tocsin.core.plans import Plans
 from tocsin.core.retry import MAX_RETRY_AFTER, backoff
 from tocsin.sentry.client import Place
 from tocsin.store import contexts, incidents, jobs, sentry, sentrytasks
 from tocsin.store.db import Database
 from tocsin.store.jobs import Job, Kind
+from tocsin.store.plans import PlansCache
 from tocsin.store.sentry import SentryConnection
 from tocsin.store.sentrytasks import Finished
 from tocsin.store.vault import Vault
@@ -69,9 +71,12 @@ class Batch:
 class Mirror:
     """Knows what is to be done in Sentry, and writes down how it went."""
 
-    def __init__(self, database: Database, vault: Vault, public_url: str) -> None:
+    def __init__(
+        self, database: Database, plans: PlansCache, vault: Vault, public_url: str
+    ) -> None:
         """Take what it needs; ``public_url`` is the base of links to incidents."""
         self._database = database
+        self._plans = plans
         self._vault = vault
         self._public_url = public_url.rstrip("/")
 
@@ -133,7 +138,11 @@ class Mirror:
 
     def finish(self, batch: Batch, results: Sequence[Done], now: datetime) -> None:
         """Write down how tasks went; those without a result were not begun."""
-        self._database.run(lambda connection: _finish(connection, batch, results, now))
+
+        def work(connection: Connection) -> None:
+            _finish(connection, self._plans.current(connection), batch, results, now)
+
+        self._database.run(work)
 
 
 def place_of(there: SentryConnection) -> Place:
@@ -154,7 +163,9 @@ def _put_next(connection: Connection, job: Job) -> None:
         sentrytasks.wake(connection, [job.subject_id], due)
 
 
-def _finish(connection: Connection, batch: Batch, results: Sequence[Done], now: datetime) -> None:
+def _finish(
+    connection: Connection, plans: Plans, batch: Batch, results: Sequence[Done], now: datetime
+) -> None:
     went = {result.task.id: _finished(result, batch, now) for result in results}
     left = [order.task for order in batch.orders if order.task.id not in went]
     recorded = sentrytasks.finish(
@@ -170,7 +181,7 @@ def _finish(connection: Connection, batch: Batch, results: Sequence[Done], now: 
     ]
     incidents.add_entries(connection, rows)
     for result in told:
-        _keep_context(connection, result, went[result.task.id], now)
+        _keep_context(connection, plans, result, went[result.task.id], now)
     for result in told:
         again_at = went[result.task.id].again_at
         if result.is_everywhere and again_at is not None:
@@ -237,12 +248,18 @@ def _more(task: Task) -> str:
     return f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
 
 
-def _keep_context(connection: Connection, result: Done, went: Finished, now: datetime) -> None:
+def _keep_context(
+    connection: Connection, plans: Plans, result: Done, went: Finished, now: datetime
+) -> None:
     task = result.task
     if task.act is not Act.CONTEXT:
         return
     if result.context is not None:
         document = msgspec.to_builtins(result.context)
         contexts.save(connection, task.incident_id, task.service_id, now, document, None)
+        service = plans.services.get(task.service_id)
+        if service and service.pages_suspect_author and result.context.suspects:
+            lanes = {task.incident_id: task.service_id}
+            jobs.put(connection, [(Kind.SUSPECT, task.incident_id, now)], lanes)
     elif went.state is TaskState.FAILED:
         contexts.save(connection, task.incident_id, task.service_id, now, None, result.why)

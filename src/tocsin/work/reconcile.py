@@ -134,6 +134,7 @@ class Reconciler:
         self, connection: Connection, question: Question, seen: Seen, now: datetime
     ) -> None:
         inbox.put(connection, list(self._arrivals(connection, question, seen, now)))
+        self._note_last_seen(connection, question, seen)
         job, id_ = question.job, question.connection_id
         if seen.error is not None:
             wait = AFTER_ERRORS[min(job.failures, len(AFTER_ERRORS) - 1)]
@@ -146,6 +147,15 @@ class Reconciler:
         # A job that lost its lease to another is that one's to put.
         if jobs.finish(connection, [job]):
             jobs.put(connection, [(Kind.RECONCILE, id_, now + EVERY)])
+
+    def _note_last_seen(self, connection: Connection, question: Question, seen: Seen) -> None:
+        """Keep when Sentry last saw what is open here, if any service goes by that."""
+        services = self._plans.current(connection).services.values()
+        if not any(service.noise.quiet_after for service in services):
+            return
+        integration = question.integration
+        last_seen = {self._key(integration, id_): at for id_, at in seen.last_seen.items()}
+        missing.note_last_seen(connection, integration.id, last_seen)
 
     def _arrivals(
         self, connection: Connection, question: Question, seen: Seen, now: datetime

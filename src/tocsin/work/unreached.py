@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from tocsin.core.escalation import FALLBACK_STEP
 from tocsin.core.incident import HELP_STEP
 from tocsin.core.model import (
     EscalationState,
@@ -142,7 +143,8 @@ def _concerns(incident: Incident, lost: Notification) -> bool:
 
 def _due(plans: Plans, incident: Incident, lost: Notification, now: datetime) -> datetime:
     user = plans.users.get(lost.user_id)
-    if user is None or incident.urgency is not Urgency.LOW or lost.step <= 0:
+    is_loud = incident.urgency is not Urgency.LOW or lost.step in (FALLBACK_STEP, HELP_STEP)
+    if user is None or is_loud:
         return now
     return quiet_until(user, now)
 

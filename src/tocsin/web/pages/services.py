@@ -206,6 +206,7 @@ def fields_of(form: Form) -> dict[str, Any]:
         "escalation_policy": form.maybe("escalation_policy"),
         "urgency": {row: word for row in rows if (word := form.maybe(f"urgency.{row}"))},
         "support_hours": None,
+        "page_suspect_author": form.has("page_suspect_author"),
         **{name: form.maybe(name) for name in _SPANS},
     }
     if form.has("has_hours"):
