@@ -116,7 +116,7 @@ class BothSides:
         integrations = self.world.plans.current(connection).integrations
         integration = next(one.id for one in integrations.values() if one.name == "sentry")
         ann = next(one for one in self.sentry.state()["members"] if one["name"] == "Ann")
-        actor = ("user", ann["user"]["id"]) if as_person else (None, None)
+        actor = ("user", ann["user"]["id"]) if as_person else ("application", app["uuid"])
         opening = Opening(
             host=self.sentry.url,
             organization="acme",

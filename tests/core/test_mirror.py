@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -167,6 +167,28 @@ def test_a_persons_change_there_wins_over_an_older_one_here(
     task: Task, there: Stand, ours: Ours, verdict: Verdict
 ):
     assert decide(task, there, ours).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("left_at", "is_persons", "has_name", "verdict"),
+    [
+        pytest.param(at(seconds=0), False, True, DO, id="ours, told a moment later"),
+        pytest.param(at(hours=-1), False, False, DROP, id="as we left it long ago, and again now"),
+        pytest.param(at(seconds=0), True, True, DROP, id="a person's, where we have a name"),
+        pytest.param(at(seconds=0), True, False, DO, id="a person's, whose token we use"),
+    ],
+)
+def test_what_looks_like_ours_may_be_a_persons(
+    left_at: datetime, is_persons: bool, has_name: bool, verdict: Verdict
+):
+    """We resolved it once; it came back, and now it is resolved again."""
+    turned = Turned(at=at(seconds=1), by="Bob", is_persons=is_persons)
+    ours = Ours(status="resolved", left_at=left_at)
+    ruled = decide(ARCHIVE, stand("resolved", turned=turned), ours, has_name=has_name)
+    assert ruled.verdict is verdict
+    ours = Ours(assignee="bob@example.com", assigned_at=left_at)
+    there = stand("unresolved", assignee="bob@example.com", assigned=turned)
+    assert decide(ASSIGN, there, ours, has_name=has_name).verdict is verdict
 
 
 def test_what_no_longer_holds_here_is_not_done():

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import tempfile
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from tests.conftest import fresh_sqlite
 from tests.fakes import fake_sentry
 from tests.world import ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.incident import Refused
-from tocsin.core.mirror import same
+from tocsin.core.mirror import ECHO, same
+from tocsin.core.reconcile import FOUND
 from tocsin.store.db import Database
 from tocsin.store.vault import Vault
 from tocsin.work import respond
@@ -38,7 +40,7 @@ FULL = os.environ.get("TOCSIN_TEST_FULL") == "1"
 
 #: A step is so many operations: short runs are mostly of the simplest ones.
 AT_ONCE = 20
-STEPS, EXAMPLES = (8, 65) if FULL else (4, 8)
+STEPS, EXAMPLES = (8, 65) if FULL else (4, 6)
 
 #: What changes an issue in Sentry, done by people here.
 _DEEDS = frozenset({"assign", "resolve", "archive", "note"})
@@ -52,16 +54,61 @@ people = st.sampled_from(["ann", "bob", "cat"])
 OPERATIONS = (
     *("breaks",) * 2,
     *("happens_again",) * 2,
-    *("act_there",) * 4,
-    *("act_here",) * 6,
-    *("goes",) * 4,
+    *("act_there",) * 3,
+    *("act_here",) * 4,
+    *("crosses",) * 3,
+    *("changes_mind",) * 2,
+    *("comes_late",) * 2,
+    *("is_looked_at",) * 2,
+    *("goes",) * 3,
     *("all_go",) * 2,
     "comes_and_goes",
-    *("time_passes",) * 2,
+    "time_passes",
     "agree",
 )
 ACTS_THERE = ("resolve", "resolve", "unresolve", "ignore", "assign", "note")
 ACTS_HERE = ("snooze", "snooze", "resolve", "resolve", "acknowledge", "note")
+
+#: What contradicts each other: done here, and done there before the first is.
+CROSSING = (
+    ("resolve", "ignore"),
+    ("snooze", "resolve"),
+    ("snooze", "ignore"),
+    ("acknowledge", "assign"),
+)
+
+#: What somebody does here, and does not want any more before it is done there.
+CHANGES_OF_MIND = (
+    ("snooze", "resolve"),
+    ("snooze", "acknowledge"),
+    ("acknowledge", "resolve"),
+    ("acknowledge", "snooze"),
+)
+
+#: How Sentry is: well, away, or such that it can be looked at and not changed.
+WEATHER: tuple[dict[str, Any], ...] = (
+    {},
+    {"away": True},
+    {"status": 500, "method": "PUT"},
+)
+
+#: The status that a person leaves.
+LEAVES = {"resolve": "resolved", "unresolve": "unresolved", "ignore": "ignored"}
+
+#: What brings an issue back, as Sentry calls it.
+REOPENING = frozenset({"set_regression", "set_unresolved", "set_escalating"})
+
+#: Sentry can be looked at and not changed: what is done here waits.
+FROZEN = WEATHER[2]
+
+#: What is done in Sentry only while the last of these entries is the first of them.
+WHILE = {
+    "archive": ("snoozed", "opened", "reopened", "acknowledged", "woke", "resolved"),
+    "assign": ("acknowledged", "opened", "reopened", "woke", "acknowledge_timeout", "resolved"),
+}
+
+#: What we do is told as ours for an hour; a little less, for it is not told in no time.
+ECHOED_FOR = timedelta(minutes=55)
 
 
 def machine(
@@ -85,6 +132,11 @@ def machine(
             self.issues = [self.both.breaks(title="E")]
             self.operations = 0
             self.log: list[str] = []
+            (self.ourselves,) = (app["uuid"] for app in self.both.sentry.state()["apps"])
+            #: How a person left an issue in Sentry, until somebody does something else about it.
+            self.theirs: dict[str, str] = {}
+            #: Whom a person assigned an issue to, until somebody acts on it here.
+            self.assigned: dict[str, str] = {}
             self.both.deliver_all()
             #: What people did here, by what is asked of Sentry for it.
             self.acts: Counter[str] = Counter()
@@ -110,6 +162,7 @@ def machine(
                 getattr(self, name)(data)
                 self.operations += 1
                 self.pages_and_acts()
+                self.nobody_is_overruled()
 
         # -- in Sentry
 
@@ -118,14 +171,22 @@ def machine(
                 self.issues.append(self.both.breaks(title=f"E: {len(self.issues)}"))
 
         def happens_again(self, data: st.DataObject) -> None:
-            self.both.happens_again(data.draw(st.sampled_from(self.issues)))
-
-        def act_there(self, data: st.DataObject) -> None:
             issue = data.draw(st.sampled_from(self.issues))
-            do, who = data.draw(st.sampled_from(ACTS_THERE)), data.draw(people)
+            self.both.happens_again(issue)
+            self.theirs.pop(issue, None)
+
+        def act_there(self, data: st.DataObject, issue: str = "", do: str = "") -> None:
+            issue = issue or data.draw(st.sampled_from(self.issues))
+            do, who = do or data.draw(st.sampled_from(ACTS_THERE)), data.draw(people)
             to, text = "cat@example.com", f"a word at {self.world.now.isoformat()}"
             self.log.append(f"    {who}: {do} {issue}")
-            self.both.sentry.act(issue, do, by=who, to=to, text=text)
+            before = self.both.issue(issue)
+            after = self.both.sentry.act(issue, do, by=who, to=to, text=text)
+            changed = any(before[name] != after[name] for name in ("status", "statusDetails"))
+            if do in LEAVES and changed:
+                self.theirs[issue] = LEAVES[do]
+            if do == "assign" and before["assignedTo"] != after["assignedTo"]:
+                self.assigned[issue] = to
 
         # -- between
 
@@ -135,23 +196,41 @@ def machine(
                 at = data.draw(st.integers(0, count - 1))
                 copies = data.draw(st.sampled_from([1, 1, 2]))
                 is_lost = data.draw(st.sampled_from([False, False, True]))
-                self.both.deliver(at, copies=copies, is_lost=is_lost)
+                self.arrives(at, copies=copies, is_lost=is_lost)
 
-        def all_go(self, _data: st.DataObject) -> None:
-            self.both.deliver_all()
+        def all_go(self, _data: st.DataObject | None) -> None:
+            self.both.fetch()
+            while self.both.on_the_way:
+                self.arrives()
+                self.both.fetch()
+
+        def arrives(self, at: int = 0, *, copies: int = 1, is_lost: bool = False) -> None:
+            """Let a webhook go; what tells only what we did ourselves changes nothing."""
+            hook = self.both.on_the_way[at]
+            self.both.deliver(at, copies=copies, is_lost=is_lost)
+            made_at = datetime.fromtimestamp(int(hook["headers"]["Sentry-Hook-Timestamp"]), UTC)
+            actor = msgspec.json.decode(base64.b64decode(hook["body_base64"]))["actor"]
+            is_young = self.world.now - made_at < ECHOED_FOR
+            if is_young and not is_lost:
+                came = [one for one in self.world.deliveries() if one.url_style != "reconcile"]
+                is_echo = (came[-1].outcome, came[-1].reason) == ("duplicate", ECHO)
+                assert is_echo is (actor["id"] == self.ourselves), self.log
 
         def comes_and_goes(self, data: st.DataObject) -> None:
-            is_away = data.draw(st.booleans())
-            self.both.sentry.do("faults", **({"away": True} if is_away else {}))
+            self.both.be_well()
+            self.both.sentry.do("faults", **data.draw(st.sampled_from(WEATHER)))
 
         # -- here
 
-        def act_here(self, data: st.DataObject) -> None:
-            found = [one.number for one in self.world.incidents() if one.status != "resolved"]
-            if not found:
-                return
-            number = data.draw(st.sampled_from(found))
-            do, who = data.draw(st.sampled_from(ACTS_HERE)), data.draw(people)
+        def act_here(self, data: st.DataObject, do: str = "", issue: str = "") -> str:
+            """Act on an incident that is open, if one is; return the issue it is about."""
+            found = [one for one in self.world.incidents() if one.status != "resolved"]
+            wanted = [one for one in found if one.dedup_key.endswith(f":{issue}") or not issue]
+            if not wanted:
+                return ""
+            incident = data.draw(st.sampled_from(wanted))
+            number = incident.number
+            do, who = do or data.draw(st.sampled_from(ACTS_HERE)), data.draw(people)
             now = self.world.now
             until = now + timedelta(minutes=data.draw(st.sampled_from([10, 30, 180])))
             deeds = {
@@ -165,6 +244,66 @@ def machine(
             with contextlib.suppress(Refused):
                 self.world.act(who, decide, number)
             self.acts[asked] += 1
+            issue = incident.dedup_key.removeprefix("sentry:issue:")
+            self.theirs.pop(issue, None)
+            self.assigned.pop(issue, None)
+            return issue
+
+        # -- on both sides at once
+
+        def crosses(self, data: st.DataObject) -> None:
+            """People act on both sides of one issue, and neither side knows of the other."""
+            here, there = data.draw(st.sampled_from(CROSSING))
+            self.both.sentry.do("faults", **data.draw(st.sampled_from(WEATHER[1:])))
+            issue = self.act_here(data, here)
+            self.both.forward(seconds=1)
+            if issue:
+                self.act_there(data, issue, there)
+            self._thaw()
+
+        def changes_mind(self, data: st.DataObject) -> None:
+            """People act twice on one incident before the first can be done in Sentry."""
+            first, then = data.draw(st.sampled_from(CHANGES_OF_MIND))
+            self.both.sentry.do("faults", **FROZEN)
+            issue = self.act_here(data, first)
+            self.both.forward(seconds=1)
+            if issue:
+                self.act_here(data, then, issue)
+            self._thaw()
+
+        def comes_late(self, data: st.DataObject) -> None:
+            """What broke anew before somebody resolved it here is told only then."""
+            issue = self._breaks_anew(data)
+            self.both.sentry.do("faults", **FROZEN)
+            self.act_here(data, "resolve", issue)
+            self.both.forward(seconds=1)
+            self.all_go(data)
+            self._thaw()
+
+        def is_looked_at(self, data: st.DataObject) -> None:
+            """Sentry is asked after somebody resolved here, and before that is done there."""
+            issue = self._breaks_anew(data)
+            self.all_go(data)
+            self.both.forward(seconds=1)
+            self.both.sentry.do("faults", **FROZEN)
+            self.act_here(data, "resolve", issue)
+            self.both.forward(minutes=6)
+            self._thaw()
+
+        def _breaks_anew(self, data: st.DataObject) -> str:
+            issue: str = data.draw(st.sampled_from(self.issues))
+            self.both.sentry.act(issue, "resolve", by="cat")
+            self.both.forward(seconds=1)
+            self.both.happens_again(issue)
+            self.theirs.pop(issue, None)
+            self.both.forward(seconds=1)
+            return issue
+
+        def _thaw(self) -> None:
+            """Let Sentry be changed again, and what waited be done."""
+            self.both.forward(seconds=1)
+            self.both.be_well()
+            self.both.forward(minutes=2)
 
         def time_passes(self, data: st.DataObject) -> None:
             self.both.forward(minutes=data.draw(st.integers(1, 20)))
@@ -187,6 +326,75 @@ def machine(
             # An act that changed nothing asks for nothing; nothing else ever asks.
             assert not asked - self.acts
 
+        def nobody_is_overruled(self) -> None:
+            """What a person changed in Sentry stays, whatever was asked for here before."""
+            if self.theirs or self.assigned:
+                state = self.both.sentry.state()["issues"]
+                for issue, left in self.theirs.items():
+                    assert state[issue]["status"] == left, self._told(issue, state[issue])
+                for issue, to in self.assigned.items():
+                    assert state[issue]["assignedTo"]["email"] == to, self.log
+
+        def nothing_that_fires_is_resolved(self) -> None:
+            """A resolve that waited is not done in Sentry for what fires again meanwhile."""
+            found = self.world.incidents()
+            for task in self.both.tasks():
+                if (task["act"], task["state"]) != ("resolve", "done"):
+                    continue
+                key = f"sentry:issue:{task['issue_id']}"
+                assert not [
+                    one.number
+                    for one in found
+                    if one.dedup_key == key
+                    and task["created_at"] < one.triggered_at < task["done_at"]
+                    and (one.resolved_at is None or one.resolved_at > task["done_at"])
+                ], self.log
+
+        def what_is_done_there_is_still_wanted(self) -> None:
+            """What waited is done in Sentry only if the incident stands as it did."""
+            timelines = {one.id: one.timeline for one in self.world.incidents()}
+            people = {one.id: one.name for one in self.world.plans.refresh().users.values()}
+            for task in self.both.tasks():
+                stands = WHILE.get(task["act"])
+                if stands is None or task["state"] != "done":
+                    continue
+                (*_, last) = [
+                    entry
+                    for entry in timelines[task["incident_id"]]
+                    if entry.kind in stands and entry.at <= task["done_at"]
+                ]
+                assert last.kind == stands[0], self._told(task["issue_id"], {})
+                assert task["act"] != "assign" or last.actor == people[task["payload"]["user_id"]]
+
+        def found_once(self) -> None:
+            """What a person resolved here is found by asking only if it came back since."""
+            state = self.both.sentry.state()["issues"]
+            before: dict[str, Any] = {}
+            for one in self.world.incidents():
+                last, before[one.dedup_key] = before.get(one.dedup_key), one
+                is_found = FOUND in one.timeline[0].text
+                if last is None or not is_found or not self._is_by_person(last):
+                    continue
+                issue = one.dedup_key.removeprefix("sentry:issue:")
+                back = [
+                    datetime.fromisoformat(each["dateCreated"])
+                    for each in state[issue]["activity"]
+                    if each["type"] in REOPENING
+                ]
+                assert any(at > last.resolved_at for at in back), self._told(issue, state[issue])
+
+        def _is_by_person(self, incident: Any) -> bool:
+            """Whether a person resolved it here, and Sentry has not said so since."""
+            ends = [entry for entry in incident.timeline if entry.kind == "resolved"]
+            since = [
+                one
+                for one in self.world.deliveries()
+                if one.dedup_key == incident.dedup_key
+                and one.verb == "resolve"
+                and one.received_at >= incident.resolved_at
+            ]
+            return ends[-1].actor in ("Ann", "Bob", "Cat") and not since
+
         def agree(self, data: st.DataObject) -> None:
             """Once Sentry can be asked, nothing of what was lost is missed."""
             self.agreement(is_lost=data.draw(st.booleans()))
@@ -199,7 +407,7 @@ def machine(
             else:
                 # What waits to be done in Sentry comes back as webhooks.
                 both.forward(seconds=30)
-                both.deliver_all()
+                self.all_go(None)
             # However long ago it was last asked in vain, and whatever waits to be tried again.
             self.database.run(lambda c: arm(c, self.world.now, at_once=True))
             both.forward(minutes=12)
@@ -222,11 +430,15 @@ def machine(
                 )
                 is_open = there["status"] == "unresolved" or is_ours
                 assert (f"sentry:issue:{issue}" in here) is is_open, self._told(issue, there)
+            self.found_once()
+            self.nothing_that_fires_is_resolved()
+            self.what_is_done_there_is_still_wanted()
 
         def _told(self, issue: str, there: dict[str, Any]) -> str:
             """Tell all that is known of an issue on which the sides differ."""
             key = f"sentry:issue:{issue}"
-            lines = [f"{issue}: {there['status']} {there['substatus']} {there['statusDetails']}"]
+            names = ("status", "substatus", "statusDetails")
+            lines = [f"{issue}: {[there.get(name) for name in names]}"]
             lines += self.log
             for task in self.both.tasks():
                 if task["issue_id"] == issue and task["act"] in _DEEDS:

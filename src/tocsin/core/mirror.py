@@ -225,6 +225,8 @@ class Turned:
     at: datetime
     #: Who, for people; empty where Sentry does not say.
     by: str
+    #: Whether it was a person, and no application.
+    is_persons: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,15 +253,21 @@ class Ours:
     status: str | None = None
     until: datetime | None = None
     assignee: str = ""
+    #: When the last task left it so: its status, and whom it is assigned to.
+    left_at: datetime | None = None
+    assigned_at: datetime | None = None
 
 
-def left_by(act: Act, payload: Mapping[str, str], before: Ours) -> Ours:
-    """Return what one more task leaves of an issue."""
+def left_by(act: Act, payload: Mapping[str, str], before: Ours, at: datetime | None) -> Ours:
+    """Return what one more task, done at a time, leaves of an issue."""
     if act is Act.ASSIGN:
-        return replace(before, assignee=payload.get("email", ""))
+        return replace(before, assignee=payload.get("email", ""), assigned_at=at)
     until = payload.get("until")
     return replace(
-        before, status=LEAVES[act], until=datetime.fromisoformat(until) if until else None
+        before,
+        status=LEAVES[act],
+        until=datetime.fromisoformat(until) if until else None,
+        left_at=at,
     )
 
 
@@ -288,17 +296,36 @@ _STATUS = {"ignored": "archived", "resolved": "resolved", "unresolved": "unresol
 LEAVES: Mapping[Act, str] = {Act.RESOLVE: "resolved", Act.ARCHIVE: "ignored"}
 
 
-def decide(task: Task, stand: Stand, ours: Ours) -> Ruling:
-    """Decide whether a task is still to be done: whatever a person did in Sentry since, wins."""
+#: So far Sentry's clock may be ahead of ours.
+_SKEW = timedelta(minutes=1)
+
+
+def _is_newer(turned: Turned | None, left_at: datetime | None, *, has_name: bool) -> bool:
+    """Whether Sentry tells of a change that is none of ours, though it left the same."""
+    if turned is None:
+        return False
+    is_later = left_at is not None and turned.at > left_at + _SKEW
+    return is_later or (has_name and turned.is_persons)
+
+
+def decide(task: Task, stand: Stand, ours: Ours, *, has_name: bool = False) -> Ruling:
+    """Decide whether a task is still to be done: whatever a person did in Sentry since, wins.
+
+    ``has_name`` is whether we act there as the application, so that what a person did is not ours.
+    """
     if task.act not in CHANGES:
         return Ruling(Verdict.DO)
     if stand.status not in _STATUS:
         return Ruling(Verdict.DROP, f"in Sentry it is {stand.status.replace('_', ' ')}")
     if task.act is Act.ASSIGN:
-        return _assign(task, stand, ours)
+        return _assign(task, stand, ours, has_name=has_name)
     if stand.status == LEAVES[task.act] and same(stand.ignored_until, until_of(task)):
         return Ruling(Verdict.ALREADY)
-    is_ours = ours.status == stand.status and same(stand.ignored_until, ours.until)
+    is_ours = (
+        ours.status == stand.status
+        and same(stand.ignored_until, ours.until)
+        and not _is_newer(stand.turned, ours.left_at, has_name=has_name)
+    )
     if stand.status == "unresolved":
         is_theirs = stand.turned is not None and stand.turned.at > task.created_at
     else:
@@ -309,11 +336,13 @@ def decide(task: Task, stand: Stand, ours: Ours) -> Ruling:
     return Ruling(Verdict.DROP, f"in Sentry it was set to {_STATUS[stand.status]}{by}")
 
 
-def _assign(task: Task, stand: Stand, ours: Ours) -> Ruling:
+def _assign(task: Task, stand: Stand, ours: Ours, *, has_name: bool) -> Ruling:
     wanted = task.payload.get("email", "")
     if stand.assignee and stand.assignee.lower() == wanted.lower():
         return Ruling(Verdict.ALREADY)
-    is_ours = stand.assignee.lower() == ours.assignee.lower()
+    is_ours = stand.assignee.lower() == ours.assignee.lower() and not _is_newer(
+        stand.assigned, ours.assigned_at, has_name=has_name
+    )
     if stand.assigned is None or stand.assigned.at <= task.created_at or is_ours:
         return Ruling(Verdict.DO)
     whom = f"assigned to {stand.assignee_name}" if stand.assignee_name else "unassigned"
@@ -345,6 +374,8 @@ class Order:
     number: int
     #: Our installation in Sentry, where there is one.
     installation_id: str | None
+    #: Whether we act there as the application, and not as the person whose token it is.
+    has_name: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

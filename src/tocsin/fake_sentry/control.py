@@ -127,6 +127,7 @@ class Control:
                 "notes": [written.note(note) for note in one.notes],
                 "links": one.links,
                 "events": [event.id for event in one.events],
+                "activity": [written.activity(each) for each in one.past],
             }
             for one in home.issues.values()
         }

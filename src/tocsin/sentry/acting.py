@@ -69,7 +69,8 @@ async def _perform(sentry: Sentry, order: Order, now: datetime) -> Done:
         return await _context(sentry, order)
     ruling = Ruling(Verdict.DO)
     if task.act in CHANGES:
-        ruling = decide(task, stand_of(await sentry.issue(task.issue_id)), order.ours)
+        stand = stand_of(await sentry.issue(task.issue_id))
+        ruling = decide(task, stand, order.ours, has_name=order.has_name)
     if ruling.verdict is Verdict.DO:
         await _DO[task.act](sentry, order, now)
     return Done(task=task, verdict=ruling.verdict, why=ruling.why)

@@ -85,11 +85,15 @@ def _past(issue: Issue) -> Sequence[_Activity]:
 
 
 def _latest(past: Iterable[_Activity]) -> Turned | None:
-    dated = [(one.date_created, one.by) for one in past if one.date_created is not None]
+    dated = [
+        (one.date_created, one.by, one.sentry_app is None and one.user is not None)
+        for one in past
+        if one.date_created is not None
+    ]
     if not dated:
         return None
-    at, by = max(dated)
-    return Turned(at=at, by=by)
+    at, by, is_persons = max(dated)
+    return Turned(at=at, by=by, is_persons=is_persons)
 
 
 # -- what an event says ---------------------------------------------------------------------------

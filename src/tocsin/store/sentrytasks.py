@@ -256,7 +256,7 @@ def done_before(connection: Connection, tasks: Sequence[Task]) -> dict[str, Ours
     columns = sentry_tasks.c
     issues = {(task.connection_id, task.issue_id) for task in tasks}
     query = (
-        select(columns.issue_id, columns.act, columns.payload)
+        select(columns.issue_id, columns.act, columns.payload, columns.done_at)
         .where(
             tuple_(columns.connection_id, columns.issue_id).in_(sorted(issues)),
             columns.state == TaskState.DONE.value,
@@ -265,8 +265,8 @@ def done_before(connection: Connection, tasks: Sequence[Task]) -> dict[str, Ours
         .order_by(columns.done_at, columns.id)
     )
     found: dict[str, Ours] = defaultdict(Ours)
-    for issue_id, act, payload in connection.execute(query):
-        found[issue_id] = left_by(Act(act), payload, found[issue_id])
+    for issue_id, act, payload, done_at in connection.execute(query):
+        found[issue_id] = left_by(Act(act), payload, found[issue_id], done_at)
     return found
 
 

@@ -131,6 +131,7 @@ class Mirror:
                     web_url=f"{self._public_url}/incidents/{number}",
                     number=number,
                     installation_id=there.installation_id,
+                    has_name=there.actor_type == "application",
                 )
             )
         sentrytasks.finish(connection, dropped)
