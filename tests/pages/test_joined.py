@@ -42,18 +42,23 @@ def switches_of(world: World) -> Switches:
     return link.switches
 
 
-def page_of(browser: Browser) -> str:
-    browser.get("/integrations/sentry")
+def page_of(browser: Browser, tab: str = "") -> str:
+    browser.get(f"/integrations/sentry{tab}")
     return browser.text
 
 
-def test_switches_are_changed_on_the_page_of_the_integration(both: BothSides, manager: Browser):
-    page_of(manager)
+def test_switches_are_changed_where_sentry_is(both: BothSides, manager: Browser):
+    assert 'name="snooze"' not in page_of(manager)
+    assert (
+        'href="/integrations/' in manager.text.partition("Joined with acme")[2].partition("</s")[0]
+    )
+    assert 'name="snooze"' in page_of(manager, "/sentry")
     manager.post(
         "/integrations/sentry/switches",
         {"acknowledge": "both", "resolve": "on", "snooze": "on"},
     )
     assert "Saved" in manager.text
+    assert manager.response.url.path.endswith("/sentry")
     assert switches_of(both.world) == Switches(
         acknowledge=Acknowledging.BOTH, resolve=True, snooze=True, link=False
     )
@@ -61,7 +66,7 @@ def test_switches_are_changed_on_the_page_of_the_integration(both: BothSides, ma
 
 def test_what_a_form_cannot_say_is_refused(both: BothSides, manager: Browser):
     before = switches_of(both.world)
-    page_of(manager)
+    page_of(manager, "/sentry")
     response = manager.post("/integrations/sentry/switches", {"acknowledge": "loudly"})
     assert response.status_code == 422
     assert "off, assign, note or both" in manager.text
@@ -77,7 +82,12 @@ def test_who_may_not_configure_reads_what_is_on(both: BothSides):
 
 def test_the_page_counts_the_webhooks_that_were_lost_this_week(both: BothSides, manager: Browser):
     def counted() -> str:
-        text = page_of(manager).partition("Webhooks lost in the last 7 days")[2]
+        texts = {counted_on(tab) for tab in ("", "/sentry")}
+        assert len(texts) == 1
+        return texts.pop()
+
+    def counted_on(tab: str) -> str:
+        text = page_of(manager, tab).partition("Webhooks lost in the last 7 days")[2]
         return text.partition("<dd>")[2].partition("<")[0].strip()
 
     both.breaks()

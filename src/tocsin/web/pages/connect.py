@@ -22,7 +22,6 @@ from tocsin.web.pages.visit import Visit, Visiting
 from tocsin.work.collection import Shown
 from tocsin.work.configure import Configurator, intake_urls
 from tocsin.work.connectplan import address_warning
-from tocsin.work.switches import Switchboard
 
 #: So many deliveries are shown beside the steps.
 LATEST = 10
@@ -189,29 +188,6 @@ def _fault_of(secret: str) -> str:
     return ""
 
 
-# -- what is done in Sentry -----------------------------------------------------------------------
-
-_SWITCHES = ("resolve", "note", "snooze", "link")
-
-
-@post("/integrations/{reference:str}/switches", opt={"action": Action.CONFIGURE},
-      sync_to_thread=True)  # fmt: skip
-def change_switches(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
-    """Change what is done in Sentry for what people do here."""
-    one = open_one(visit, reference)
-    wanted: dict[str, Any] = {name: visit.form.has(name) for name in _SWITCHES}
-    wanted["acknowledge"] = visit.form.text("acknowledge") or "off"
-    desk = visit.back.desk
-    try:
-        Switchboard(desk.database, desk.plans).change(
-            one.integration.id, wanted, visit.caller, visit.now
-        )
-    except FAULTS as error:
-        return _page(visit, one, faults_of(error), status=422)
-    visit.back.changed()
-    return visit.go(f"{one.path}#joined", "Saved. It counts for what is done from now on.")
-
-
 # -- a sample -------------------------------------------------------------------------------------
 
 
@@ -235,4 +211,4 @@ async def send_sample(visit: Visiting, reference: FromPath[str]) -> Response[byt
     return visit.go(back, f"Sent, answered {status}: {outcome}.")
 
 
-PAGES: tuple[Any, ...] = (show_integration, change_secrets, change_switches, send_sample)
+PAGES: tuple[Any, ...] = (show_integration, change_secrets, send_sample)

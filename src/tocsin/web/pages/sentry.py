@@ -17,6 +17,7 @@ from litestar.params import FromPath
 from tocsin.core.access import Action
 from tocsin.sentry.client import SentryError, host_of
 from tocsin.store.deliveries import LogFilter, log_page
+from tocsin.store.joined import of_integration
 from tocsin.store.sentry import SentryConnection
 from tocsin.store.vault import WrongKeys
 from tocsin.web.pages.connect import LATEST, Opened, open_one
@@ -27,6 +28,7 @@ from tocsin.work.connected import Connections, Standing, Undoing
 from tocsin.work.connectplan import Plan, Wish, address_warning, settings_url
 from tocsin.work.refusals import Invalid
 from tocsin.work.respond import NotFound
+from tocsin.work.switches import Switchboard
 
 #: How long the plan may be looked at before the token has to be typed again.
 SEALED_FOR = timedelta(minutes=15)
@@ -234,6 +236,29 @@ def _undo(visit: Visit, one: Opened) -> Response[bytes]:
     return visit.go(f"{one.path}/sentry", "Disconnected: what was made in Sentry is gone there.")
 
 
+# -- what is done in Sentry -----------------------------------------------------------------------
+
+_SWITCHES = ("resolve", "note", "snooze", "link")
+
+
+@post("/integrations/{reference:str}/switches", opt={"action": Action.CONFIGURE},
+      sync_to_thread=True)  # fmt: skip
+def change_switches(visit: Visiting, reference: FromPath[str]) -> Response[bytes]:
+    """Change what is done in Sentry for what people do here."""
+    one = _opened(visit, reference)
+    wanted: dict[str, Any] = {name: visit.form.has(name) for name in _SWITCHES}
+    wanted["acknowledge"] = visit.form.text("acknowledge") or "off"
+    desk = visit.back.desk
+    try:
+        Switchboard(desk.database, desk.plans).change(
+            one.integration.id, wanted, visit.caller, visit.now
+        )
+    except FAULTS as error:
+        return _page(visit, one, Shown(faults=tuple(faults_of(error)), status=422))
+    visit.back.changed()
+    return visit.go(f"{one.path}/sentry#switches", "Saved. It counts for what is done from now on.")
+
+
 # -- the page -------------------------------------------------------------------------------------
 
 
@@ -242,6 +267,7 @@ def _page(visit: Visit, one: Opened, shown: Shown) -> Response[bytes]:
     with visit.back.desk.database.read() as connection:
         wanted = LogFilter(integration_id=one.integration.id, limit=LATEST)
         latest = log_page(connection, visit.all_plans, visit.scope, wanted).items
+        joined = of_integration(connection, visit.all_plans, one.integration.id, visit.now)
     since = _since(visit)
     came = [delivery for delivery in latest if since and delivery.received_at >= since]
     return visit.page(
@@ -253,6 +279,7 @@ def _page(visit: Visit, one: Opened, shown: Shown) -> Response[bytes]:
         faults=shown.faults,
         shown=shown,
         known=known,
+        joined=joined,
         settings=settings_url(known.host, known.organization) if known else "",
         typed=shown.typed or _known(known),
         warning=address_warning(visit.back.public_url),
@@ -279,4 +306,4 @@ def _since(visit: Visit) -> datetime | None:
     return datetime.fromtimestamp(int(text), UTC)
 
 
-PAGES: tuple[Any, ...] = (show_sentry, change_sentry)
+PAGES: tuple[Any, ...] = (show_sentry, change_sentry, change_switches)
