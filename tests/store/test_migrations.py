@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -117,3 +118,11 @@ def test_processes_that_migrate_at_once_wait_for_each_other(postgres_server: str
     assert sorted(did) == [False, False, True]
     for database in databases:
         database.close()
+
+
+def test_an_sqlite_file_is_for_its_owner_alone(tmp_path: Path):
+    database = Database(f"sqlite:///{tmp_path}/tocsin.db")
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (a)")
+        assert {one.stat().st_mode & 0o077 for one in tmp_path.iterdir()} == {0}
+    database.close()

@@ -12,7 +12,7 @@ import sqlite3
 import string
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -196,6 +196,10 @@ class _Turn:
 
 def _sqlite_engine(path: Path, *, is_writer: bool, checkpoints: bool) -> Engine:
     def connect() -> sqlite3.Connection:
+        if is_writer:
+            # What is in it is for nobody else on this machine; its log takes the same mode.
+            with suppress(OSError):
+                path.touch(mode=0o600, exist_ok=False)
         connection = sqlite3.connect(
             path, check_same_thread=False, isolation_level=None, timeout=_SQLITE_BUSY_MS / 1000
         )
