@@ -94,6 +94,15 @@ def test_a_disabled_integration_is_found(blank: World, folder: Path):
     assert "set-up: the integration sentry is disabled" in texts(found(blank, folder))
 
 
+def test_a_suspect_author_that_nobody_can_name_is_found(blank: World, folder: Path):
+    service = SERVICE.replace("{name: checkout", "{name: checkout, page_suspect_author: true")
+    assert service != SERVICE
+    blank.configure(PEOPLE, ONE_STEP, service, FALLBACK)
+    assert "checkout: suspect authors are to be paged, and nothing of it is connected" in texts(
+        found(blank, folder)
+    )
+
+
 def test_pages_that_failed_and_a_receiver_that_is_gone_are_found(blank: World, folder: Path):
     blank.configure(PEOPLE, ONE_STEP, SERVICE, FALLBACK)
     blank.recorders["webhook"].answers = [Report(outcome=Outcome.GONE, detail="HTTP 410")]

@@ -158,6 +158,22 @@ def _sentry(patient: Patient) -> Iterator[tuple[str, str]]:
                 f"{name}: {one.failed} acts could not be done in Sentry within the last day",
                 "the timelines of the incidents say why; `tocsin sentry status` checks the token",
             )
+    yield from _suspects(patient.plans)
+
+
+def _suspects(plans: Plans) -> Iterator[tuple[str, str]]:
+    """Find services that wait for what only a connection with Sentry could tell."""
+    for service in living(plans.services):
+        feeds = [
+            one.id
+            for one in living(plans.integrations)
+            if service.id in (one.service_id, *(row.service_id for row in one.routes))
+        ]
+        if service.pages_suspect_author and not any(id_ in plans.sentry for id_ in feeds):
+            yield (
+                f"{service.name}: suspect authors are to be paged, and nothing of it is connected",
+                "run `tocsin sentry connect`, or switch `page_suspect_author` off",
+            )
 
 
 def _log(patient: Patient) -> Iterator[tuple[str, str]]:
