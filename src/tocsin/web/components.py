@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -36,11 +36,10 @@ from tocsin.sentry.components import (
 )
 from tocsin.store.plans import PlansCache
 from tocsin.web.deadlines import Deadlines
+from tocsin.web.headers import Send, send_json
 from tocsin.web.reader import Gone, Hold, Reader, Unread
 from tocsin.web.signature import COMPONENT_HEADER, is_signed, signature_of
 from tocsin.work.components import Linker
-
-Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 log = structlog.get_logger("components")
 
@@ -122,7 +121,7 @@ class ComponentRequests:
                 answer = {"message": "Tocsin cannot look that up just now: try again"}
                 status = 503
         log.info("component", path=scope["path"][:200], method=scope["method"], status=status)
-        await _send(send, status, msgspec.json.encode(answer))
+        await send_json(send, status, msgspec.json.encode(answer))
 
     async def _answer(self, scope: Any, receive: Any, hold: Hold) -> Any:
         id_, _, what = scope["path"][len(ROOT) + 1 :].strip("/").partition("/")
@@ -187,14 +186,3 @@ class ComponentRequests:
         linked = await asyncio.to_thread(does, asked.integration, form, self._clock())
         self._wake()
         return linked
-
-
-async def _send(send: Send, status: int, body: bytes) -> None:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,8 +1,12 @@
-"""What every answer of the framework tells browsers: trust nothing but what is ours."""
+"""What every answer tells browsers: trust nothing but what is ours."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
+
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+Header: TypeAlias = tuple[bytes, bytes]
 
 #: Scripts, styles and pictures are our own files; nothing is written into a page.
 _POLICY = (
@@ -20,6 +24,19 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
+
+#: What is meant for programs: nothing of it is a page, should a browser ever show it.
+_FOR_PROGRAMS = (
+    (b"content-type", b"application/json"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
 
 _TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
@@ -41,3 +58,11 @@ class Guarded:
                 more.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*message.get("headers", ()), *more]}
         await self._send(message)
+
+
+async def send_json(send: Send, status: int, body: bytes, more: Iterable[Header] = ()) -> None:
+    """Answer a program that the framework never sees, with ``more`` headers."""
+    length = (b"content-length", str(len(body)).encode())
+    headers = [*_FOR_PROGRAMS, length, *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -34,14 +34,14 @@ from tocsin.store.people import ApiKey
 from tocsin.store.plans import PlansCache
 from tocsin.store.vault import key_hash
 from tocsin.web.deadlines import Deadlines
+from tocsin.web.headers import Header, Send, send_json
 from tocsin.web.reader import Gone, Hold, Reader, Receive, Scope, Unread
 from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, BearerKey, Request
 from tocsin.web.signature import is_signed, signature_of
 from tocsin.web.styles import Kept, Refusal, Style, accepted, style_of
 from tocsin.work.intake import dialect_for
 
-Send: TypeAlias = Callable[[Any], Awaitable[None]]
-Headers: TypeAlias = list[tuple[bytes, bytes]]
+Headers: TypeAlias = list[Header]
 
 log = structlog.get_logger("intake")
 
@@ -130,7 +130,7 @@ class Intake:
                 status, body, headers = await self._answer(scope, receive, hold)
             except Gone:
                 return
-        await _send(send, status, body, headers)
+        await send_json(send, status, body, headers)
 
     async def _answer(
         self, scope: Scope, receive: Receive, hold: Hold
@@ -397,16 +397,6 @@ _LATER: Headers = [(b"retry-after", b"1")]
 
 def _encoded(answer: dict[str, Any]) -> bytes:
     return msgspec.json.encode(answer)
-
-
-async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    start = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *headers,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _arrival(

@@ -226,7 +226,7 @@ class IntegrationTable(Table, kw_only=True):
         one_of("replay_protection", self.replay_protection, REPLAY)
         if self.routing_key is not None and len(self.routing_key) < MIN_KEY:
             raise ValueError(f"a routing key has at least {MIN_KEY} characters")
-        if any(not secret for secret in self.signing_secrets):
+        if any(not secret.strip() for secret in self.signing_secrets):
             raise ValueError("a signing secret is not empty: leave the list empty for none")
         if self.sentry_url is not None and not self.sentry_url.startswith(("http://", "https://")):
             raise ValueError(f"sentry_url {self.sentry_url!r} is not an http:// or https:// URL")
