@@ -24,8 +24,15 @@ from tocsin.work.manage import Office
 ACTION = "action"
 
 
+def is_asking_for_methods(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether this is an OPTIONS: Litestar answers it by itself, with the methods of the path."""
+    return connection.scope.get("method") == "OPTIONS"
+
+
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Let in whoever may do what the operation needs. Raises Unknown, Denied."""
+    if is_asking_for_methods(connection):
+        return
     needed: Action = handler.opt[ACTION]
     scheme, _, key = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():

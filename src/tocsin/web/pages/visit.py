@@ -29,7 +29,7 @@ from tocsin.store import sessions
 from tocsin.store.db import Database
 from tocsin.store.sessions import Session
 from tocsin.web.address import source_of
-from tocsin.web.auth import ACTION
+from tocsin.web.auth import ACTION, is_asking_for_methods
 from tocsin.web.back import Back, back_of
 from tocsin.web.pages import look
 from tocsin.web.pages.form import Form
@@ -103,6 +103,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     A request that changes something must come from a page of ours: browsers say where from. The
     token in the form is checked besides, by Litestar.
     """
+    if is_asking_for_methods(connection):
+        return
     needed: Action | None = handler.opt[ACTION]
     _must_be_ours(connection)
     back = back_of(connection.app.state)
