@@ -26,6 +26,16 @@ _NAMES = 32
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
+#: What some versions of Python call global and what is not the public internet: where clouds keep
+#: the secrets of a machine (Oracle, Azure), relays, documentation, the site-local of old.
+_CLOSED = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        "192.0.0.0/24", "168.63.129.16/32", "192.88.99.0/24",
+        "64:ff9b:1::/48", "3fff::/20", "5f00::/16", "fec0::/10",
+    )
+)  # fmt: skip
+
 
 class Forbidden(OSError):
     """The address may not be connected to; the message says how to open it."""
@@ -44,7 +54,7 @@ class Guard:
 
     def permits(self, address: IpAddress) -> bool:
         """Whether to connect. An address that wraps another is judged as that other."""
-        if any(address.version == net.version and address in net for net in self._allowed):
+        if _is_in(address, self._allowed):
             return True
         if isinstance(address, ipaddress.IPv6Address):
             if address.ipv4_mapped is not None:
@@ -53,7 +63,8 @@ class Guard:
                 return self.permits(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
             if address.sixtofour is not None or address.teredo is not None:
                 return False
-        return address.is_global and not address.is_multicast and not address.is_reserved
+        is_special = address.is_multicast or address.is_reserved or _is_in(address, _CLOSED)
+        return address.is_global and not is_special
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host that may be connected to. Raises Forbidden, OSError."""
@@ -97,8 +108,15 @@ class Guard:
         raise last
 
 
+def _is_in(address: IpAddress, networks: Iterable[IpNetwork]) -> bool:
+    return any(address.version == net.version and address in net for net in networks)
+
+
 def _look_up(host: str, port: int) -> list[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError(f"{host[:100]!r} is not a name that a host can have") from None
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 

@@ -78,6 +78,8 @@ class _WebhookChannel:
                 said = await _beginning(response)
         except httpx2.HTTPError as error:
             return Report(outcome=Outcome.RETRY, detail=_reason(error))
+        except (httpx2.InvalidURL, ValueError):
+            return Report(outcome=Outcome.RETRY, detail="this is not an address that can be asked")
         status = response.status_code
         outcome = OUTCOMES.get(status) or OUTCOMES_BY_HUNDREDS.get(status // 100, Outcome.RETRY)
         return Report(

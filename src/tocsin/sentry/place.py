@@ -38,7 +38,7 @@ def host_of(typed: str) -> str:
         parts = urlsplit(text)
         name, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
-        name, port = "", None
+        parts, name, port = urlsplit(""), "", None
     if parts.scheme not in ("http", "https") or not re.fullmatch(r"[a-z0-9_.:-]+", name):
         raise ValueError(f"{typed!r} is no address: write https://sentry.io, or that of your own")
     if parts.username is not None:
