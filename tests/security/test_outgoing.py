@@ -41,7 +41,8 @@ LOOPBACK = (
     "\N{CIRCLED DIGIT ONE}\N{CIRCLED DIGIT TWO}\N{CIRCLED DIGIT SEVEN}.0.0.1",
     "127\N{IDEOGRAPHIC FULL STOP}0\N{IDEOGRAPHIC FULL STOP}0\N{IDEOGRAPHIC FULL STOP}1",
     "\N{FULLWIDTH DIGIT ONE}27.0.0.1", "\N{SCRIPT SMALL L}ocalhost", "loca\N{SOFT HYPHEN}lhost",
-    "user@127.0.0.1", "user:password@127.0.0.1", "evil.invalid@127.0.0.1", "evil.invalid%40@127.0.0.1",
+    "user@127.0.0.1", "user:password@127.0.0.1", "evil.invalid@127.0.0.1",
+    "evil.invalid%40@127.0.0.1",
     "evil.invalid:80@127.0.0.1", "127.0.0.1%00.evil.invalid", "127.0.0.1%2eevil.invalid",
     "127.0.0.1\t", "127.0.0.1%20",
 )  # fmt: skip
@@ -60,7 +61,8 @@ INSIDE = (
 
 #: What is no address of the web at all, or hides one behind marks.
 ODD = (
-    "gopher://127.0.0.1:{}/_x", "file:///etc/passwd", "file://127.0.0.1:{}/x", "ftp://127.0.0.1:{}/",
+    "gopher://127.0.0.1:{}/_x", "file:///etc/passwd", "file://127.0.0.1:{}/x",
+    "ftp://127.0.0.1:{}/",
     "dict://127.0.0.1:{}/x", "unix:///var/run/docker.sock", "http+unix://%2Fvar%2Frun%2Fx.sock/",
     "ldap://127.0.0.1:{}/", "javascript:alert(1)", "data:text/plain,x", "http:127.0.0.1:{}/",
     "http:///127.0.0.1:{}/", "http:\\\\127.0.0.1:{}\\", "http://127.0.0.1:{}\\@evil.invalid/",

@@ -52,7 +52,7 @@ from tocsin.web.pages import build_pages, look
 from tocsin.web.pages.problems import problem_for_whom
 from tocsin.web.pages.static import static_file
 from tocsin.web.problems import refuse
-from tocsin.web.reader import Gone, Hold, Reader, Unread
+from tocsin.web.reader import Hold, Reader, Unread
 from tocsin.work.components import Linker
 from tocsin.work.foresee import Hindsight
 from tocsin.work.manage import Office
@@ -86,6 +86,9 @@ _BUSY = 4
 #: SQLite would keep a NUL in a text and PostgreSQL refuse it: for the framework there is none.
 _NUL = "the request holds the character NUL, which no text here has"
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+#: Whoever stands between may have gone by the other.
+_HOSTS = "the request names more than one host"
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -204,6 +207,8 @@ class Web:
         send = Guarded(send, is_secure=self._public_url.startswith("https:"))
         if _holds_nul(scope):
             await refuse(send, 400, _NUL)
+        elif sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            await refuse(send, 400, _HOSTS)
         elif scope["method"] in _WITHOUT_BODY:
             await self._framework(scope, receive, send)
         else:
@@ -216,10 +221,8 @@ class Web:
         with Hold(reader) as hold:
             try:
                 body = await reader.read(scope, receive, hold)
-            except Gone:
-                return
             except Unread as error:
-                await refuse(send, error.status, error.reason)
+                await refuse(send, error.status, error.reason, error.headers)
                 return
             if is_api and _ESCAPED_NUL.search(body):
                 await refuse(send, 400, _NUL)

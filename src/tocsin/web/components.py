@@ -37,7 +37,7 @@ from tocsin.sentry.components import (
 from tocsin.store.plans import PlansCache
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.headers import Send, send_json
-from tocsin.web.reader import Gone, Hold, Reader, Unread
+from tocsin.web.reader import Hold, Reader, Unread
 from tocsin.web.signature import COMPONENT_HEADER, is_signed, signature_of
 from tocsin.work.components import Linker
 
@@ -108,8 +108,6 @@ class ComponentRequests:
             try:
                 with self._deadlines.within(_SECONDS):
                     answer, status = await self._answer(scope, receive, hold), 200
-            except Gone:
-                return
             except (_No, Unread) as refused:
                 answer, status = {"message": str(refused)}, refused.status
             except (BadForm, Refused) as refused:

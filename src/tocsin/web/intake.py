@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -35,13 +35,13 @@ from tocsin.store.plans import PlansCache
 from tocsin.store.vault import key_hash
 from tocsin.web.deadlines import Deadlines
 from tocsin.web.headers import Header, Send, send_json
-from tocsin.web.reader import Gone, Hold, Reader, Receive, Scope, Unread
+from tocsin.web.reader import Hold, Reader, Receive, Scope, Unread
 from tocsin.web.request import KEY_OF, MAX_WAIT, NO_KEY, BearerKey, Request
 from tocsin.web.signature import is_signed, signature_of
 from tocsin.web.styles import Kept, Refusal, Style, accepted, style_of
 from tocsin.work.intake import dialect_for
 
-Headers: TypeAlias = list[Header]
+Headers: TypeAlias = Sequence[Header]
 
 log = structlog.get_logger("intake")
 
@@ -126,10 +126,7 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         with Hold(self._reader) as hold:
-            try:
-                status, body, headers = await self._answer(scope, receive, hold)
-            except Gone:
-                return
+            status, body, headers = await self._answer(scope, receive, hold)
         await send_json(send, status, body, headers)
 
     async def _answer(
@@ -144,8 +141,7 @@ class Intake:
             body = await self._reader.read(scope, receive, hold)
         except Unread as error:
             self._ports.count("-", str(error.status))
-            headers = _LATER if error.status == 503 else []
-            return error.status, _encoded(style.refuse(error.reason, [])), headers
+            return error.status, _encoded(style.refuse(error.reason, [])), error.headers
         request = Request(
             style=style,
             rest=rest,

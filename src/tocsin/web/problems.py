@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DataError
 from tocsin.core.body import NotJson
 from tocsin.core.incident import Refused
 from tocsin.store.lists import BadCursor
+from tocsin.web.headers import Header
 from tocsin.work.accounts import WrongPassword
 from tocsin.work.configfile import BadFile, explained
 from tocsin.work.contacts import Mistaken
@@ -108,7 +110,7 @@ def explain(error: Exception) -> tuple[int, str]:
     return 500, "something went wrong here; it is in the log"
 
 
-async def refuse(send: Any, status: int, reason: str) -> None:
+async def refuse(send: Any, status: int, reason: str, more: Iterable[Header] = ()) -> None:
     """Answer a request that the framework never sees."""
     body = msgspec.json.encode(
         Problem(title=HTTPStatus(status).phrase, status=status, detail=reason)
@@ -116,6 +118,7 @@ async def refuse(send: Any, status: int, reason: str) -> None:
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
+        *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

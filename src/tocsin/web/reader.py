@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 from tocsin.web.deadlines import Deadlines
@@ -17,6 +17,13 @@ _SECONDS = 10.0
 _MAX_HELD = 64 * 2**20
 
 
+#: What goes with a refusal: when to try again; and that what follows is not read as a request.
+_WITH: Mapping[int, Sequence[tuple[bytes, bytes]]] = {
+    400: ((b"connection", b"close"),),
+    503: ((b"retry-after", b"1"),),
+}
+
+
 class Unread(Exception):
     """The body was not read to its end; the status says why."""
 
@@ -25,9 +32,10 @@ class Unread(Exception):
         self.status = status
         self.reason = reason
 
-
-class Gone(Exception):
-    """The client went away."""
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """What is answered besides."""
+        return _WITH.get(self.status, ())
 
 
 class Hold:
@@ -62,7 +70,7 @@ class Reader:
         self.held = 0
 
     async def read(self, scope: Scope, receive: Receive, hold: Hold) -> bytes:
-        """Return the body. Raises Unread, Gone."""
+        """Return the body. Raises Unread."""
         chunks: list[bytes] = []
         is_too_large = _announced(scope) > self._limit
         size = 0
@@ -71,7 +79,8 @@ class Reader:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Gone
+                        # Whoever is gone hears nothing; whoever wrote chunks that are none does.
+                        raise Unread(400, "the body ended before it was whole")
                     chunk: bytes = message.get("body", b"")
                     has_more = message.get("more_body", False)
                     size += len(chunk)
@@ -93,7 +102,13 @@ class Reader:
 
 
 def _announced(scope: Scope) -> int:
-    for name, length in scope["headers"]:
+    """Return the length that the headers tell, 0 for none. Raises Unread for a coding not ours."""
+    is_chunked = False
+    for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(length[:18]) if length.isdigit() else 0
+            return int(value[:18]) if value.isdigit() else 0
+        if name == b"transfer-encoding":
+            if is_chunked or value.strip().lower() != b"chunked":
+                raise Unread(400, "the transfer coding is not chunked, once")
+            is_chunked = True
     return 0

@@ -18,6 +18,9 @@ _AT_WORK = 4096
 #: Milliseconds a client may take to send its request line and headers.
 _HEADERS_MS = 5_000
 
+#: Bytes of headers that are taken; twice as many are 431. A body is read in pieces of this size.
+_HEADERS_BYTES = 65_536
+
 
 class CannotListen(OSError):
     """The address is in use, or not ours to listen on."""
@@ -72,7 +75,9 @@ async def run_server(
         backlog=_BACKLOG,
         backpressure=_AT_WORK,
         log_enabled=False,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MS),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=_HEADERS_MS, max_buffer_size=_HEADERS_BYTES
+        ),
     )
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())

@@ -1,0 +1,118 @@
+"""S18: requests that two readers would read differently, byte by byte over a socket.
+
+Refused, and the connection closed, so that nothing behind it is read as a request. Where RFC 9112
+has a server take what it may, the two tests at the end say how.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+
+import pytest
+
+from tests.web.conftest import Served
+
+POST = b"POST /in/key-unsigned HTTP/1.1\r\nHost: a\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+BODY = b'{"action":"created","data":{"issue":{"id":"parsed"}}}'
+LENGTH = b"Content-Length: %d\r\n" % len(BODY)
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+#: What must not be answered as a second request.
+HIDDEN = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+
+REFUSED: Mapping[str, bytes] = {
+    "two lengths that differ": POST + LENGTH + b"Content-Length: 0\r\n\r\n" + BODY + HIDDEN,
+    "a list of lengths": POST + b"Content-Length: 5, 5\r\n\r\nhello" + HIDDEN,
+    "a length with a sign": POST + b"Content-Length: +5\r\n\r\nhello" + HIDDEN,
+    "a negative length": POST + b"Content-Length: -1\r\n\r\n" + HIDDEN,
+    "a hexadecimal length": POST + b"Content-Length: 0x5\r\n\r\nhello" + HIDDEN,
+    "a length beyond all numbers": POST + b"Content-Length: 999999999999999999999\r\n\r\n" + HIDDEN,
+    "no digits for a length": POST + b"Content-Length: \r\n\r\n" + HIDDEN,
+    "words for a length": POST + b"Content-Length: five\r\n\r\nhello" + HIDDEN,
+    "a folded header": POST + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
+    "a folded transfer coding": POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+    "a bare CR": POST + b"X: a\rb\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
+    "a NUL": POST + b"X: a\x00b\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
+    "a space before the colon": POST + b"Content-Length : 0\r\n\r\n" + HIDDEN,
+    "a coding, a space, a colon": POST + b"Transfer-Encoding : chunked\r\n\r\n" + HIDDEN,
+    "a header without a colon": POST + b"X\r\n\r\n" + HIDDEN,
+    "no coding": POST + b"Transfer-Encoding: identity\r\n\r\n" + HIDDEN,
+    "an unknown coding": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+    "chunks that are packed": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+    "chunked, and then more": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n" + HIDDEN,
+    "chunked twice": POST + CHUNKED * 2 + b"\r\n0\r\n\r\n" + HIDDEN,
+    "chunks of HTTP 1.0": POST.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n0\r\n\r\n" + HIDDEN,
+    "a chunk whose size is none": POST + CHUNKED + b"\r\nZ\r\n\r\n" + HIDDEN,
+    "a chunk of negative size": POST + CHUNKED + b"\r\n-1\r\n\r\n" + HIDDEN,
+    "a chunk beyond all numbers": POST + CHUNKED + b"\r\nfffffffffffffffff\r\nx" + HIDDEN,
+    "a chunk that ends with LF": POST + CHUNKED + b"\r\n0\n\n" + HIDDEN,
+    "a chunk longer than it says": POST + CHUNKED + b"\r\n2\r\nhello\r\n0\r\n\r\n" + HIDDEN,
+    "too many headers": POST + b"X: a\r\n" * 200 + b"Content-Length: 0\r\n\r\n" + HIDDEN,
+    "headers without end": POST + b"X: " + b"a" * 1_000_000 + b"\r\n\r\n" + HIDDEN,
+    "an unknown version": b"GET /healthz HTTP/3.7\r\nHost: a\r\n\r\n" + HIDDEN,
+    "a greeting of TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 300 + b"\r\n\r\n",
+    "a space in the path": b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN,
+    "a control character in the path": b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN,
+    "a path without end": b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN,
+}  # fmt: skip
+
+
+def said(served: Served, request: bytes) -> tuple[list[int], bool]:
+    """Send bytes; return the statuses answered, and whether the server closed the connection."""
+    address = ("127.0.0.1", served.tocsin.port)
+    answer, is_closed = b"", False
+    with socket.create_connection(address, timeout=1.0) as connection:
+        try:
+            connection.sendall(request)
+            while data := connection.recv(65_536):
+                answer += data
+            is_closed = True
+        except ConnectionError:
+            is_closed = True
+        except TimeoutError:
+            pass
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 ([0-9]{3})", answer)], is_closed
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_s18_what_can_be_read_in_two_ways_is_refused_and_the_connection_closed(
+    served: Served, name: str
+):
+    statuses, is_closed = said(served, REFUSED[name])
+    assert is_closed
+    # Whoever is cut off while they still write may not hear why.
+    assert statuses in ([400], [414], [431], []), "and nothing behind it is answered"
+    assert statuses or name in ("headers without end", "a path without end")
+
+
+def test_s18_a_plain_request_is_taken_and_the_connection_kept(served: Served):
+    """So that the refusals above are what they seem."""
+    assert said(served, POST + LENGTH + b"\r\n" + BODY + HIDDEN) == ([202, 200], False)
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    assert said(served, POST + CHUNKED + b"\r\n" + chunks + HIDDEN) == ([202, 200], False)
+
+
+def test_s18_more_than_one_host_is_no_host(served: Served):
+    assert said(served, GET + b"Host: b\r\n\r\n")[0] == [400]
+
+
+def test_s18_a_length_beside_chunks_counts_for_nothing_and_is_the_last_of_its_connection(
+    served: Served,
+):
+    """RFC 9112 section 6.3: the chunks are read, and the connection closed after the answer."""
+    for both in (LENGTH + CHUNKED, CHUNKED + b"Content-Length: 4\r\n"):
+        statuses, is_closed = said(served, POST + both + b"\r\n0\r\n\r\n" + HIDDEN)
+        assert (statuses, is_closed) == ([400], True), "an empty body is not JSON"
+
+
+def test_s18_the_host_of_an_absolute_address_decides_nothing(served: Served):
+    """RFC 9112 section 3.2.2: every server takes it. Links begin with the address set up."""
+    whole = b"GET http://evil.example/login HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.tocsin.port), timeout=1.0) as connection:
+        connection.sendall(whole)
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"evil.example" not in answer
