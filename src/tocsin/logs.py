@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
+
+from tocsin.core.text import visible
 
 
 class _Lossy:
@@ -31,6 +33,13 @@ class _Lossy:
             self._stream.flush()
 
 
+def _visible(_logger: object, _name: str, event: structlog.typing.EventDict) -> Any:
+    """Let a terminal show what others wrote, and obey none of it."""
+    return {
+        key: visible(value) if isinstance(value, str) else value for key, value in event.items()
+    }
+
+
 def configure(log_format: str | None, stream: TextIO | None = None) -> None:
     """Log to ``stream`` (standard error), as ``console`` or ``json``; None chooses."""
     out = stream or sys.stderr
@@ -48,6 +57,7 @@ def configure(log_format: str | None, stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _visible,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -19,7 +19,7 @@ import icalendar
 
 from tocsin.core.plans import Schedule, Shift, User
 from tocsin.core.schedule import shifts
-from tocsin.core.text import clean
+from tocsin.core.text import one_line
 
 #: How far a feed reaches from the beginning of the day.
 BEFORE = timedelta(days=30)
@@ -119,7 +119,7 @@ def render(name: str, found: Sequence[Duty], now: datetime) -> bytes:
     calendar.add("prodid", "-//Tocsin//on call//EN")
     calendar.add("version", "2.0")
     calendar.add("calscale", "GREGORIAN")
-    calendar.add("x-wr-calname", icalendar.vText(clean(name)))
+    calendar.add("x-wr-calname", icalendar.vText(one_line(name)))
     calendar.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})
     calendar.add("x-published-ttl", icalendar.vDuration(REFRESH))
     # Not the time of the request: the bytes would never be the same again.
@@ -141,9 +141,9 @@ def _event(duty: Duty, stamp: datetime) -> icalendar.Event:
     event.add("dtstamp", stamp)
     event.add("dtstart", _local(shift.begins_at, zone))
     event.add("dtend", _local(shift.ends_at, zone))
-    event.add("summary", clean(f"{duty.user_name} on call: {schedule.name}"))
+    event.add("summary", one_line(f"{duty.user_name} on call: {schedule.name}"))
     brought = "an override" if shift.layer is None else f"layer {shift.layer}"
-    event.add("description", clean(f"Schedule {schedule.name}, {brought}"))
+    event.add("description", one_line(f"Schedule {schedule.name}, {brought}"))
     # Being on call keeps nobody from having a meeting.
     event.add("transp", "TRANSPARENT")
     return event

@@ -17,6 +17,7 @@ import aiosmtplib
 from tocsin.channels.base import Channel, Message, Outside
 from tocsin.channels.guard import Guard
 from tocsin.core.retry import Outcome, Report
+from tocsin.core.text import one_line
 
 _SAID = 200
 
@@ -70,7 +71,9 @@ def check(address: str) -> str | None:
         parsed = Address(addr_spec=address)
     except (ValueError, HeaderParseError, IndexError):
         parsed = None
-    if parsed is None or not parsed.domain or not parsed.username or not address.isprintable():
+    is_one = parsed is not None and parsed.domain and parsed.username
+    # What looks like an encoded word would be decoded where it becomes a header.
+    if not is_one or not address.isprintable() or "=?" in address:
         return f"{address!r} is not an e-mail address"
     return None
 
@@ -158,10 +161,18 @@ def _failure(error: Exception) -> Report:
     return Report(outcome=outcome, detail=f"SMTP {error.code} {error.message}"[:_SAID])
 
 
+def _header(text: str) -> str:
+    """Return a text that begins no header of its own.
+
+    A header ends at a line break. And what looks like an encoded word (RFC 2047) would be decoded
+    by the standard library, and its line breaks would end the header.
+    """
+    return " ".join(one_line(text).split())[:200].replace("=?", "= ?")
+
+
 def _mail(message: Message, address: str, server: SmtpServer, host: str) -> EmailMessage:
     mail = EmailMessage()
-    # A header ends at a line break: what comes from a title must not begin a new one.
-    mail["Subject"] = " ".join(message.subject.split())[:200]
+    mail["Subject"] = _header(message.subject)
     mail["From"] = server.sender
     mail["To"] = address
     mail["Date"] = format_datetime(message.at)

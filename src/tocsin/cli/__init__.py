@@ -23,11 +23,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         from tocsin.cli.errors import explain
+        from tocsin.core.text import visible
 
         sentence = explain(error)
         if sentence is None:
             raise
-        print(sentence, file=sys.stderr)
+        print(visible(sentence), file=sys.stderr)
         sys.exit(1)
     finally:
         _let_go()

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from tocsin.boot import Store, now, open_store, sentry_asker
 from tocsin.cli.daily import me
-from tocsin.cli.output import print_json
+from tocsin.cli.output import print_json, say
 from tocsin.config import Settings, load
 from tocsin.core.access import Caller
 from tocsin.sentry.client import SentryError, host_of
@@ -92,7 +92,7 @@ class Display:
         row.state, row.said, row.text = state, said, text or row.text
         if not self._is_live and not self._is_quiet and state in ("done", "failed"):
             sign = _SIGNS[state][0]
-            typer.echo(f"{sign} {row.text}" + (f": {said}" if said else ""))
+            say(f"{sign} {row.text}" + (f": {said}" if said else ""))
         self._draw()
 
     def _draw(self) -> None:
@@ -212,12 +212,12 @@ class Run:
         if self.as_json or self.plan.missing:
             return
         for step in self.plan.steps:
-            typer.echo(f"= {step.done}" if step.is_done else f"{step.sign} {step.text}")
+            say(f"= {step.done}" if step.is_done else f"{step.sign} {step.text}")
         count = len(self.plan.left)
         steps = f"{count} {'step' if count == 1 else 'steps'}"
-        typer.echo(f"{steps} would be done" if count else "nothing is left to do")
+        say(f"{steps} would be done" if count else "nothing is left to do")
         for warning in self.plan.warnings:
-            typer.echo(f"tocsin: {warning}", err=True)
+            say(f"tocsin: {warning}", err=True)
 
     def go(self) -> None:
         """Do what is left, and wait for the webhook that the test brings."""
@@ -286,12 +286,12 @@ class Run:
         else:
             _say_missing(self.plan.missing, self.plan.manual)
             if self.failed:
-                typer.echo(f"tocsin: {self.failed}", err=True)
+                say(f"tocsin: {self.failed}", err=True)
             for line in self.remedy:
-                typer.echo(f"  - {line}", err=True)
+                say(f"  - {line}", err=True)
             if not self.is_dry and not self.plan.missing:
                 for warning in self.plan.warnings:
-                    typer.echo(f"tocsin: {warning}", err=True)
+                    say(f"tocsin: {warning}", err=True)
         if self.plan.missing or self.failed:
             raise typer.Exit(1)
 
@@ -331,11 +331,11 @@ def _nothing_came(here: Here) -> Iterator[str]:
 def _say_missing(missing: Sequence[Missing], manual: Sequence[str]) -> None:
     for one in missing:
         said = f"the token has no scope {one.scope}, {one.why}" if one.scope else one.why
-        typer.echo(f"tocsin: {said}", err=True)
+        say(f"tocsin: {said}", err=True)
     if missing:
-        typer.echo("Nothing was done. With a token that may, run this again; or by hand:", err=True)
+        say("Nothing was done. With a token that may, run this again; or by hand:", err=True)
         for number, line in enumerate(manual, 1):
-            typer.echo(f"  {number}. {line}", err=True)
+            say(f"  {number}. {line}", err=True)
 
 
 # -- status ---------------------------------------------------------------------------------------
@@ -361,12 +361,12 @@ def show_status(integration: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json([_told(one) for one in found])
     elif not found:
-        typer.echo("nothing is connected (connect: tocsin sentry connect)")
+        say("nothing is connected (connect: tocsin sentry connect)")
     for one in found if not as_json else ():
         for check in one.checks:
             sign, colour = ("✓", "green") if check.is_good else ("✗", "red")
             typer.echo(f"  {typer.style(sign, fg=colour)} {check.text}")
-        typer.echo(f"  acts as {one.connection.actor_type or 'nobody knows whom'}")
+        say(f"  acts as {one.connection.actor_type or 'nobody knows whom'}")
     if not all(one.is_good for one in found):
         raise typer.Exit(1)
 
@@ -415,7 +415,7 @@ def disconnect_sentry(
                 print_json({"missing": missing, "manual": undoing.manual, "steps": []})
             else:
                 _say_missing(undoing.missing, undoing.manual)
-                typer.echo("  Then: tocsin sentry disconnect --only-here", err=True)
+                say("  Then: tocsin sentry disconnect --only-here", err=True)
             raise typer.Exit(1)
         deeds = _deeds(there, undoing, found, caller)
         if dry_run:
@@ -423,10 +423,10 @@ def disconnect_sentry(
             return
         failed = _undo(deeds, as_json=as_json)
         for line in undoing.manual if only_here and not as_json else ():
-            typer.echo(f"tocsin: left to do by hand: {line}", err=True)
+            say(f"tocsin: left to do by hand: {line}", err=True)
     if failed:
         if not as_json:
-            typer.echo(f"tocsin: {failed}", err=True)
+            say(f"tocsin: {failed}", err=True)
         raise typer.Exit(1)
 
 
@@ -460,7 +460,7 @@ def _say_deeds(deeds: Sequence[_Deed], *, as_json: bool) -> None:
         print_json({"steps": [{"step": one.key, "text": one.text} for one in deeds]})
         return
     for one in deeds:
-        typer.echo(f"- {one.text}")
+        say(f"- {one.text}")
 
 
 def _undo(deeds: Sequence[_Deed], *, as_json: bool) -> str:

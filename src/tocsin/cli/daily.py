@@ -10,7 +10,7 @@ from datetime import datetime
 import typer
 
 from tocsin.boot import Store, now, open_store
-from tocsin.cli.output import print_json, print_table
+from tocsin.cli.output import print_json, print_table, say
 from tocsin.config import load
 from tocsin.core.access import EVERYTHING, Caller
 from tocsin.core.explain import explain
@@ -22,6 +22,7 @@ from tocsin.core.model import (
     Role,
     Severity,
 )
+from tocsin.core.text import one_line
 from tocsin.core.times import parse_instant
 from tocsin.store import views
 from tocsin.store.deliveries import delivery_detail, delivery_page
@@ -107,12 +108,12 @@ def show_incident(reference: str, *, as_json: bool) -> None:
     if as_json:
         print_json(one)
         return
-    typer.echo(f"#{one.number} {one.title}")
-    typer.echo(f"{one.status}, {one.severity}, {one.urgency} urgency, {one.occurrence_count} seen")
+    say(one_line(f"#{one.number} {one.title}"))
+    say(f"{one.status}, {one.severity}, {one.urgency} urgency, {one.occurrence_count} seen")
     for name, value in (("service", one.service and one.service.name), ("link", one.link)):
         if value:
-            typer.echo(f"{name}: {value}")
-    typer.echo()
+            say(one_line(f"{name}: {value}"))
+    say()
     print_table(
         ("at", "what", "who", "text"),
         [(_time(entry.at), entry.kind, entry.actor, entry.text) for entry in one.timeline],
@@ -136,7 +137,7 @@ def work(do: Callable[[Desk, Caller, datetime], str], *, as_json: bool) -> None:
     if as_json:
         print_json(one)
     else:
-        typer.echo(f"#{one.number} is {one.status}: {one.title}")
+        say(one_line(f"#{one.number} is {one.status}: {one.title}"))
 
 
 def named(email: str | None = None, policy: str | None = None) -> tuple[str | None, str | None]:
@@ -171,9 +172,9 @@ def explain_service(
         print_json(told)
     else:
         for sentence in told.sentences:
-            typer.echo(sentence)
+            say(sentence)
         for warning in told.warnings:
-            typer.echo(f"Warning: {warning}", err=True)
+            say(f"Warning: {warning}", err=True)
     if told.warnings:
         raise typer.Exit(1)
 
@@ -226,11 +227,11 @@ def show_delivery(id_: str, *, as_json: bool) -> None:
     shown = ("status", "http_status", "verb", "outcome", "reason", "dedup_key", "incident_id")
     for name in shown:
         if (value := getattr(one, name)) is not None:
-            typer.echo(f"{name}: {value}")
-    typer.echo()
+            say(one_line(f"{name}: {value}"))
+    say()
     for header, text in one.headers:
-        typer.echo(f"{header}: {text}")
-    typer.echo(f"\n{one.body}")
+        say(one_line(f"{header}: {text}"))
+    say(f"\n{one.body}")
 
 
 def replay_delivery(id_: str, *, as_json: bool) -> None:
@@ -242,4 +243,4 @@ def replay_delivery(id_: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"delivery_id": new})
     else:
-        typer.echo(new)
+        say(new)

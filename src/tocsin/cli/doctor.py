@@ -6,7 +6,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 
 from tocsin.boot import now, open_store
-from tocsin.cli.output import print_json
+from tocsin.cli.output import print_json, say
 from tocsin.config import load
 from tocsin.store.spool import SPOOL, load_of
 from tocsin.work.doctor import CHECKS, Patient, examine
@@ -19,7 +19,7 @@ def examine_all(*, as_json: bool) -> None:
         store = open_store(settings)
     except OperationalError:
         waiting = load_of(settings.data_dir / SPOOL).waiting
-        typer.echo(f"{waiting} webhooks wait on this machine until the database takes them")
+        say(f"{waiting} webhooks wait on this machine until the database takes them")
         raise
     try:
         with store.database.read() as connection:
@@ -41,10 +41,10 @@ def examine_all(*, as_json: bool) -> None:
     else:
         wrong = {finding.check for finding in found}
         for name, _ in CHECKS:
-            typer.echo(f"{'!!' if name in wrong else 'ok'}  {name}")
+            say(f"{'!!' if name in wrong else 'ok'}  {name}")
             for finding in found:
                 if finding.check == name:
-                    typer.echo(f"      {finding.text}")
-                    typer.echo(f"      → {finding.remedy}")
+                    say(f"      {finding.text}")
+                    say(f"      → {finding.remedy}")
     if found:
         raise typer.Exit(1)

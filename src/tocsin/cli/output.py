@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import typer
+
+from tocsin.core.text import one_line, visible
+
+#: Control characters that JSON allows in a text, and that some terminals obey.
+_CONTROL = re.compile(b"\x7f|\xc2[\x80-\x9f]")
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a text that may hold what others wrote."""
+    typer.echo(visible(text), err=err)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+    made = msgspec.json.format(msgspec.json.encode(value))
+    made = _CONTROL.sub(lambda found: b"\\u00%02x" % found[0][-1], made)
+    sys.stdout.buffer.write(made + b"\n")
     sys.stdout.buffer.flush()
 
 
@@ -31,5 +45,5 @@ def print_table(
     console = Console(width=wide, highlight=False)
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        table.add_row(*(Text("" if value is None else one_line(str(value))) for value in row))
     console.print(table, crop=False)

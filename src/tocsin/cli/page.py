@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tocsin.boot import now, open_store
-from tocsin.cli.output import print_json, print_table
+from tocsin.cli.output import print_json, print_table, say
 from tocsin.config import load
 from tocsin.core.model import (
     NotificationState,
@@ -80,7 +80,7 @@ def page_user(email: str, *, as_json: bool) -> None:
     wrong = [row for row in rows if row.outcome != _DELIVERED]
     for row in wrong:
         said = f" ({row.answer})" if row.answer else ""
-        typer.echo(f"tocsin: {row.method.name}{said}: {_REMEDIES[row.outcome]}", err=True)
+        say(f"tocsin: {row.method.name}{said}: {_REMEDIES[row.outcome]}", err=True)
     if wrong:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from tocsin.core.model import (
     Incident,
     MessageType,
 )
+from tocsin.core.text import one_line
 
 #: Titles that a message about many incidents names; the rest it counts.
 NAMED = 10
@@ -63,7 +64,7 @@ def words(
         f"Source:       {incident.link}" if incident.link else "",
     ]
     kept = [line for at, line in enumerate(lines) if line or at in (1, 9 + len(context))]
-    return Words(head, "\n".join(kept) + "\n")
+    return _written(head, kept)
 
 
 def words_of_many(incidents: Sequence[Incident], service: str, url: str) -> Words:
@@ -79,7 +80,12 @@ def words_of_many(incidents: Sequence[Incident], service: str, url: str) -> Word
         "",
         f"Acknowledge or resolve:  {url}",
     ]
-    return Words(head, "\n".join(lines) + "\n")
+    return _written(head, lines)
+
+
+def _written(subject: str, lines: Sequence[str]) -> Words:
+    """Put lines together: what is said in one begins no other, and looks like no other."""
+    return Words(one_line(subject), "\n".join(one_line(line) for line in lines) + "\n")
 
 
 def answerable(said: Words, code: int, count: int) -> Words:
@@ -97,7 +103,7 @@ def words_of_code(code: str, minutes: int) -> Words:
 
 def words_of_notice(subject: str, *lines: str) -> Words:
     """Write a message that is about no incident."""
-    return Words(subject, "\n".join((subject, *lines)) + "\n")
+    return _written(subject, (subject, *lines))
 
 
 def words_of_invitation(name: str, url: str, until: str) -> Words:

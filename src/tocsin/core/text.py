@@ -9,6 +9,12 @@ import re
 #: controls let a title write over what stands beside it.
 _BROKEN = re.compile("[\x00\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
+#: What ends a line, somewhere.
+_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+#: What a terminal obeys instead of showing it.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 TITLE_LENGTH = 1024
 DEDUP_KEY_LENGTH = 255
 
@@ -16,6 +22,16 @@ DEDUP_KEY_LENGTH = 255
 def clean(text: str, limit: int = TITLE_LENGTH) -> str:
     """Return ``text`` fit to store and show, of at most ``limit`` characters."""
     return _BROKEN.sub("\ufffd", text[:limit])
+
+
+def visible(text: str) -> str:
+    """Return a text that a terminal shows and does not obey; its lines stay lines."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """Return a text that stays in its line, and that no terminal obeys."""
+    return visible(_BREAK.sub(" ", text))
 
 
 def bounded_key(key: str) -> str:

@@ -11,6 +11,7 @@ from litestar import Response, get
 from litestar.response import Stream
 
 from tocsin.core.access import Action
+from tocsin.core.text import one_line
 from tocsin.store import audit
 from tocsin.store.audit import Wanted
 from tocsin.store.db import Database
@@ -20,8 +21,9 @@ _ROWS = 50
 
 _COLUMNS = ("at", "actor", "kind", "subject", "detail", "address")
 
-#: A spreadsheet would take a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: A spreadsheet would take a cell that begins so for a formula, some of them after blanks.
+_FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
+            "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 
 
 @get("/audit", opt={"action": Action.ADMINISTER}, sync_to_thread=True)
@@ -73,8 +75,8 @@ def _written(rows: Any) -> bytes:
 
 
 def _cell(value: Any) -> str:
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    text = one_line(str(value))
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 PAGES: tuple[Any, ...] = (audit_log, audit_csv)
