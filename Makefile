@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full check chaos chaos-full audit bench bench-full docs screenshots clean
+.PHONY: help venv demo test test-full fuzz check chaos chaos-full audit bench bench-full docs screenshots clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -21,8 +21,11 @@ check: venv ## Check format, lint, types, imports and sizes.
 	@out=$$(.venv/bin/lint-imports --no-cache) || { echo "$$out"; exit 1; }
 	@.venv/bin/python scripts/sizes.py
 
-test-full: venv ## Run the long profiles: 10,000 generated schedules, 10,000 steps of the model (half an hour).
-	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest tests/core/test_schedule_oracle.py tests/scenarios/test_machine.py tests/scenarios/test_sentry_machine.py
+test-full: venv fuzz ## Run the long profiles: 10,000 generated schedules, 10,000 steps of the model (half an hour), and fuzz.
+	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest tests/core/test_schedule_oracle.py tests/scenarios/test_machine.py tests/scenarios/test_sentry_machine.py tests/security
+
+fuzz: venv ## Send a million mutated bodies into intake, and 20,000 over HTTP on each database (ten minutes).
+	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest -n 0 tests/fuzz
 
 chaos: venv ## Kill, freeze and cut off real processes, and compare what was told with what is there (CHAOS="--only R4").
 	@.venv/bin/python -m tests.chaos --quick $(CHAOS)

@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from tests.builders import NOW
 from tocsin.dialects import load_all
@@ -22,6 +23,8 @@ from tocsin.web.deadlines import Deadlines
 from tocsin.web.intake import Intake, Ports
 from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
+
+T = TypeVar("T")
 
 #: Whether the long profiles run.
 IS_FULL = os.environ.get("TOCSIN_TEST_FULL") == "1"
@@ -102,6 +105,10 @@ class Door:
 
     async def _close(self) -> None:
         self._deadlines.close()
+
+    def work(self, job: Coroutine[Any, Any, T]) -> T:
+        """Do something on the loop."""
+        return self._runner.run(job)
 
     def post(self, path: str, body: bytes, headers: Headers = ()) -> Answered:
         """Send one request."""
