@@ -94,9 +94,9 @@ class Mutator:
         resources: Sequence[str | None] = [*ACTIONS, None, "", "x", "\xff" * 20]
         while True:
             body, resource = chance.choice(self.seeds)
-            if chance.random() < 0.6:
+            if chance.random() < 0.75:
                 body = self._by_shape(body)
-            if chance.random() < 0.5:
+            if chance.random() < 0.35:
                 for _ in range(chance.choice((1, 1, 1, 2, 8))):
                     body = self._by_bytes(body)
             yield body, resource if chance.random() < 0.8 else chance.choice(resources)

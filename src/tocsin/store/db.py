@@ -220,7 +220,7 @@ def _sqlite_engine(path: Path, *, is_writer: bool, checkpoints: bool) -> Engine:
         if is_writer
         else {"poolclass": QueuePool, "pool_size": _SQLITE_READERS}
     )
-    engine = create_engine("sqlite://", creator=connect, **pool)
+    engine = create_engine("sqlite://", creator=connect, hide_parameters=True, **pool)
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     # The driver's own BEGIN comes too late to keep a read and the write that follows together.
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
@@ -247,7 +247,11 @@ def _postgres_engine(url: str) -> Engine:
         return psycopg.connect(**options, prepare_threshold=None)
 
     return create_engine(
-        "postgresql+psycopg://", creator=connect, pool_size=_PG_POOL, max_overflow=4
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_size=_PG_POOL,
+        max_overflow=4,
+        hide_parameters=True,
     )
 
 

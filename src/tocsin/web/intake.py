@@ -418,7 +418,7 @@ def _arrival(
         reason=clean(reason, _REASON_LENGTH) if reason is not None else None,
         dedup_key=dedup_key,
         headers=request.kept_headers,
-        body=request.body,
+        body=request.kept_body,
         key=key,
         body_key=body_key,
     )

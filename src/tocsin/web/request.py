@@ -18,6 +18,10 @@ from tocsin.web.styles import Style
 
 _SECRET = frozenset(name.encode() for name in SECRET_HEADERS)
 
+#: A routing key in a body opens what the key in a URL does, and bodies are read by many.
+_KEY_IN_BODY = re.compile(rb'("routing_key"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_MASKED = rb'\1"***"'
+
 #: The longest a sender may wait for the outcome (``Prefer: wait=N``), in seconds.
 MAX_WAIT = 10.0
 
@@ -59,6 +63,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in self.raw_headers
         ]
         return msgspec.json.encode(rows).decode()
+
+    @property
+    def kept_body(self) -> bytes:
+        """The body as it is kept: all of it, but a routing key that is in it."""
+        return _KEY_IN_BODY.sub(_MASKED, self.body) if self.style.has_key_in_body else self.body
 
     @property
     def idempotency_key(self) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ from tocsin.work.things import within
 
 #: Whoever is not signed in.
 _SOMEBODY = Actor(name="somebody")
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 _WRONG = "this e-mail address and this password do not belong together"
 
@@ -420,9 +423,14 @@ class Accounts:
         def work(connection: Connection) -> None:
             if accounts.take(connection, bucket, now) is None:
                 audit.add(connection, now, _SOMEBODY, "session.refused",
-                          user.email if user else email, why, guest.address)  # fmt: skip
+                          user.email if user else _typed(email), why, guest.address)  # fmt: skip
 
         self.database.run(work)
+
+
+def _typed(email: str) -> str:
+    """Return what was typed for an address, if it is one: people type passwords there, too."""
+    return email if _ADDRESS.fullmatch(email) else "no address"
 
 
 def _as_owner(name: str) -> Caller:
