@@ -90,7 +90,7 @@ def check_signal(signal: Signal) -> None:
     assert len(signal.title) <= TITLE_LENGTH
     assert len(signal.dedup_key or "") <= DEDUP_KEY_LENGTH
     assert signal.occurred_at is None or isinstance(signal.occurred_at, datetime)
-    assert signal.link is None or signal.link.startswith(("http://", "https://"))
+    assert signal.link is None or signal.link.lower().startswith(("http://", "https://"))
 
 
 def take(intake: Door, request: Request, status: int) -> None:

@@ -17,6 +17,7 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.store.people import ApiKey
+from tocsin.web.address import source_of
 from tocsin.web.problems import Denied, Unknown
 from tocsin.work.manage import Office
 
@@ -27,6 +28,13 @@ ACTION = "action"
 def is_asking_for_methods(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     """Whether this is an OPTIONS: Litestar answers it by itself, with the methods of the path."""
     return connection.scope.get("method") == "OPTIONS"
+
+
+def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Return where a request comes from, as far as our own proxies say."""
+    forwarded = ", ".join(connection.headers.getall("x-forwarded-for", []))
+    peer = connection.client.host if connection.client else ""
+    return source_of(peer, forwarded, connection.app.state.back.trusted_proxies)
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -46,8 +54,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise Unknown("this API key is not known", headers={"WWW-Authenticate": "Bearer"})
     if not may(caller.role, needed):
         raise Denied(f"the role {caller.role} may not {needed} (see docs/reference/access.md)")
-    address = connection.client.host if connection.client else ""
-    connection.state.caller = replace(caller, address=address)
+    connection.state.caller = replace(caller, address=address_of(connection))
 
 
 def actor_of(caller: ApiKey, plans: Plans) -> Actor:

@@ -304,7 +304,7 @@ class Accounts:
         row = _row(email=new.email, name=new.name, role=Role.OWNER, time_zone=new.time_zone)
         _must_be_fit(new.password, row.email)
         hashed = self.hashing.make(new.password)
-        caller = _as_owner(new.email)
+        caller = _as_owner(new.email, guest.address)
 
         def work(connection: Connection) -> Entry:
             setup.lock(connection)
@@ -433,9 +433,10 @@ def _typed(email: str) -> str:
     return email if _ADDRESS.fullmatch(email) else "no address"
 
 
-def _as_owner(name: str) -> Caller:
+def _as_owner(name: str, address: str = "") -> Caller:
     """Return whoever is at the machine itself, or was given its setup link."""
-    return Caller(by=Actor(name=name), role=Role.OWNER, scope=EVERYTHING)
+    by = Actor(name=name, address=address)
+    return Caller(by=by, role=Role.OWNER, scope=EVERYTHING)
 
 
 #: Whoever can open the database may do everything.

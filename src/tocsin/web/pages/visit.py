@@ -28,8 +28,7 @@ from tocsin.core.session import LONGEST, NOTED_EVERY, Preferences, is_over, is_t
 from tocsin.store import sessions
 from tocsin.store.db import Database
 from tocsin.store.sessions import Session
-from tocsin.web.address import source_of
-from tocsin.web.auth import ACTION, is_asking_for_methods
+from tocsin.web.auth import ACTION, address_of, is_asking_for_methods
 from tocsin.web.back import Back, back_of
 from tocsin.web.pages import look
 from tocsin.web.pages.form import Form
@@ -218,9 +217,7 @@ class Visit:
     @property
     def address(self) -> str:
         """Where they ask from."""
-        client = self.request.client
-        forwarded = ", ".join(self.request.headers.getall("x-forwarded-for", []))
-        return source_of(client.host if client else "", forwarded, self.back.trusted_proxies)
+        return address_of(self.request)
 
     @property
     def guest(self) -> Guest:
