@@ -1,4 +1,4 @@
-"""S18: requests that two readers would read differently, byte by byte over a socket.
+"""S18, H8: requests that two readers would read differently, byte by byte over a socket.
 
 Refused, and the connection closed, so that nothing behind it is read as a request. Where RFC 9112
 has a server take what it may, the two tests at the end say how.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +118,56 @@ def test_s18_the_host_of_an_absolute_address_decides_nothing(served: Served):
         answer = connection.recv(65_536)
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"evil.example" not in answer
+
+
+# -- H8: bodies that are too long, or never come
+
+TOO_MUCH = 10 * 2**20
+
+
+def big(served: Served, is_announced: bool) -> int:
+    """Send ten megabytes; return the status, 0 where the connection ended first."""
+    with socket.create_connection(("127.0.0.1", served.tocsin.port), timeout=20) as connection:
+        head = b"Content-Length: %d\r\n\r\n" % TOO_MUCH if is_announced else CHUNKED + b"\r\n"
+        piece = b"x" * 65_536
+        chunk = piece if is_announced else b"10000\r\n" + piece + b"\r\n"
+        try:
+            connection.sendall(POST + head)
+            for _ in range(TOO_MUCH // len(piece)):
+                connection.sendall(chunk)
+        except ConnectionError:
+            pass
+        try:
+            answer = connection.recv(65_536)
+        except ConnectionError:
+            return 0
+    return int(answer.split()[1]) if answer else 0
+
+
+def memory_of(pid: int) -> int:
+    """Return the most bytes a process held so far."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    return int(re.findall(r"VmHWM:\s+([0-9]+) kB", status)[0]) * 1024
+
+
+@pytest.mark.parametrize("is_announced", [True, False], ids=["announced", "in chunks"])
+def test_h8_fifty_bodies_of_ten_megabytes_are_refused_and_not_held(
+    served: Served, is_announced: bool
+):
+    big(served, is_announced)  # what it takes to refuse one
+    before = memory_of(served.tocsin.pid)
+    with ThreadPoolExecutor(50) as pool:
+        statuses = set(pool.map(lambda _: big(served, is_announced), range(50)))
+    assert statuses <= {413, 503, 0}
+    assert 413 in statuses
+    # Of 500 MiB: what is on its way, and of those that do not say how long they are 2 MiB each.
+    bound = 32 if is_announced else 128
+    assert memory_of(served.tocsin.pid) - before <= bound * 2**20
+
+
+def test_h8_a_body_shorter_than_it_says_is_no_body(served: Served):
+    with socket.create_connection(("127.0.0.1", served.tocsin.port), timeout=5) as connection:
+        connection.sendall(POST + b"Content-Length: 500\r\n\r\n" + BODY)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65_536)
+    assert not answer or answer.startswith(b"HTTP/1.1 400")

@@ -85,7 +85,9 @@ class Reader:
                     has_more = message.get("more_body", False)
                     size += len(chunk)
                     is_too_large = is_too_large or size > self._limit
-                    if not is_too_large:
+                    if is_too_large:
+                        chunks.clear()
+                    else:
                         hold.add(len(chunk))
                         chunks.append(chunk)
                     # Of one too large some more is read and dropped: a client that still writes
