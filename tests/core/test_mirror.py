@@ -15,6 +15,7 @@ from tocsin.core.mirror import (
     Ours,
     Stand,
     Task,
+    Trace,
     Turned,
     Verdict,
     actor_of,
@@ -223,8 +224,24 @@ def test_an_archive_never_ends_before_its_snooze():
      ("user", 11, False), ("team", 1, False)],
 )  # fmt: skip
 def test_an_echo_is_one_for_a_while(kind: str, minutes: int, is_one: bool):
-    assert is_echo((kind, "7"), NOW, at(minutes=minutes)) is is_one
-    assert is_echo(None, NOW, NOW) is False
+    assert is_echo((kind, "7"), Trace(NOW), at(minutes=minutes)) is is_one
+    assert is_echo(None, Trace(NOW), NOW) is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "comment", "is_one"),
+    [("user", "Rolling back", True), ("user", " Rolling back\n", True), ("user", "Mine", False),
+     ("user", "", False), ("application", "whatever Sentry made of it", True)],
+)  # fmt: skip
+def test_what_a_person_writes_themselves_is_no_echo(kind: str, comment: str, is_one: bool):
+    assert is_echo((kind, "7"), Trace(NOW, "Rolling back"), NOW, comment) is is_one
+
+
+@pytest.mark.parametrize("was", ["", "bob@example.com"])
+def test_a_later_assignment_to_a_team_or_to_nobody_wins(was: str):
+    later = Stand(status="unresolved", assigned=Turned(at=at(minutes=5), by="Bob"))
+    ruling = decide(ASSIGN, later, Ours(assignee=was), has_name=True)
+    assert ruling.verdict is Verdict.DROP
 
 
 @pytest.mark.parametrize(

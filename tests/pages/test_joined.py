@@ -176,5 +176,9 @@ def test_the_doctor_tells_of_what_could_not_be_done_in_sentry(both: BothSides, t
 def test_apply_leaves_a_connection_alone(both: BothSides):
     """Its token is in no file; so are its switches."""
     before = switches_of(both.world)
+    # As connecting does, which stores a client secret that no file has.
+    both.world.api("PATCH", "/integrations/sentry", {"signing_secrets": ["of-the-application"]})
     both.world.configure(people("payments"), SERVICE, ONE_STEP)
     assert switches_of(both.world) == before
+    (sentry,) = both.world.plans.refresh().integrations.values()
+    assert sentry.signing_secrets == ("of-the-application",)

@@ -283,6 +283,16 @@ def test_a_try_whose_answer_was_lost_is_not_done_twice(both: BothSides):
     assert both.states() == [("note", "done")]
 
 
+def test_a_note_that_cannot_be_written_stops_no_change(both: BothSides):
+    issue = opened(both)
+    both.sentry.do("faults", status=500, path="/notes/")
+    both.world.act("ann", lambda by: respond.note(by, "Looking"))
+    both.world.act("ann", respond.resolve)
+    both.forward(minutes=1)
+    assert both.issue(issue)["status"] == "resolved"
+    assert ("note", "pending") in both.states()
+
+
 def test_acts_on_one_issue_keep_their_order(both: BothSides):
     issue = opened(both)
     both.sentry.do("faults", away=True, count=1, method="PUT")

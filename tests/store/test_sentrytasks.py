@@ -140,7 +140,7 @@ def test_a_task_put_while_others_are_written_down_is_not_forgotten(database: Dat
 
 def test_what_was_over_long_ago_is_swept(connection: Connection):
     put(connection, an_open_one(connection, 1), RESOLVE, NOTE)
-    (task,) = begin(connection)
+    task, _ = begin(connection)
     sentrytasks.finish(connection, [done(task)])
     assert sentrytasks.sweep(connection, at(days=1), 10) == 1
     assert connection.scalars(select(sentry_tasks.c.act)).all() == ["note"]

@@ -89,6 +89,8 @@ class Task:
     #: How often it was begun before.
     attempts: int
     created_at: datetime
+    #: Whether a try was begun before, also one of which nobody knows how it ended.
+    was_begun: bool = False
 
 
 # -- what a person's act becomes ------------------------------------------------------------------
@@ -340,8 +342,11 @@ def _assign(task: Task, stand: Stand, ours: Ours, *, has_name: bool) -> Ruling:
     wanted = task.payload.get("email", "")
     if stand.assignee and stand.assignee.lower() == wanted.lower():
         return Ruling(Verdict.ALREADY)
-    is_ours = stand.assignee.lower() == ours.assignee.lower() and not _is_newer(
-        stand.assigned, ours.assigned_at, has_name=has_name
+    # We assign to people alone: nobody, or a team that has no address, is never our doing.
+    is_ours = (
+        ours.assignee != ""
+        and stand.assignee.lower() == ours.assignee.lower()
+        and not _is_newer(stand.assigned, ours.assigned_at, has_name=has_name)
     )
     if stand.assigned is None or stand.assigned.at <= task.created_at or is_ours:
         return Ruling(Verdict.DO)
@@ -426,10 +431,34 @@ def actor_of(body: Body) -> tuple[str, str] | None:
     return (kind, id_) if kind and id_ else None
 
 
-def is_echo(actor: tuple[str, str] | None, done_at: datetime | None, received_at: datetime) -> bool:
-    """Whether a webhook about what we did is its echo; ``done_at`` is None while we do it."""
+def comment_of(body: Body) -> str:
+    """Return what a comment says that a webhook tells of; empty where it tells of none."""
+    data = body.get("data")
+    return (as_text(data.get("comment")) or "") if isinstance(data, dict) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What we did in Sentry: when, None while we do it, and the note's text if it was one."""
+
+    done_at: datetime | None
+    text: str | None = None
+
+
+def is_echo(
+    actor: tuple[str, str] | None, trace: Trace, received_at: datetime, comment: str = ""
+) -> bool:
+    """Whether a webhook about what we did is its echo.
+
+    A person whose token we use also writes comments of their own: those say something else.
+    """
     lasts = ECHO_FOR.get(actor[0]) if actor else None
-    return lasts is not None and (done_at is None or received_at - done_at <= lasts)
+    if actor is None or lasts is None:
+        return False
+    is_theirs = trace.text is not None and actor[0] != "application"
+    if is_theirs and clean(comment, _NOTE).strip() != (trace.text or "").strip():
+        return False
+    return trace.done_at is None or received_at - trace.done_at <= lasts
 
 
 def echo_of(resource: str, action: str | None) -> Act | None:

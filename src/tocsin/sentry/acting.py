@@ -105,11 +105,15 @@ async def _archive(sentry: Sentry, order: Order, now: datetime) -> None:
 
 
 async def _note(sentry: Sentry, order: Order, _now: datetime) -> None:
+    task, text = order.task, order.task.payload["text"]
+    # A try before this one may have been heard though nobody heard its answer.
+    if task.was_begun and any(note.data.text == text for note in await sentry.notes(task.issue_id)):
+        return
     try:
-        await sentry.add_note(order.task.issue_id, order.task.payload["text"])
+        await sentry.add_note(task.issue_id, text)
     except Refused as refused:
-        # The same text within an hour: a try before this one had no answer, and was heard.
-        if refused.status != 400 or not order.task.attempts:
+        # The same text within an hour, which Sentry may keep a little otherwise.
+        if refused.status != 400 or not task.was_begun:
             raise
 
 

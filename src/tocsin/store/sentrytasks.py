@@ -33,6 +33,7 @@ from tocsin.core.mirror import (
     Ours,
     Task,
     TaskState,
+    Trace,
     issue_of,
     left_by,
 )
@@ -110,7 +111,8 @@ def begin(
 ) -> list[Task]:
     """Lease some tasks of a connection until a time: what people wait for first.
 
-    Of several about one issue only the oldest is taken: they keep their order.
+    Of several changes of one issue only the oldest is taken, and of several notes: they keep their
+    order.
     """
     columns = sentry_tasks.c
     query = _pending(connection_id).with_for_update()
@@ -144,12 +146,14 @@ def _pending(connection_id: str) -> Select[Any]:
 
 def _leads(connection: Connection, query: Select[Any]) -> Iterator[RowMapping]:
     """Yield the tasks that wait for no other."""
-    ahead: set[str] = set()
+    ahead: set[tuple[str, bool]] = set()
     for row in connection.execute(query).mappings():
         if row["act"] in _IN_ORDER:
-            if row["issue_id"] in ahead:
+            # Notes keep their order among themselves: one that cannot be written stops no change.
+            place = (row["issue_id"], row["act"] == Act.NOTE.value)
+            if place in ahead:
                 continue
-            ahead.add(row["issue_id"])
+            ahead.add(place)
         yield row
 
 
@@ -166,9 +170,11 @@ def next_due(connection: Connection, connection_id: str) -> datetime | None:
 
 def task_of(row: RowMapping) -> Task:
     """Read a task from its row."""
+    made = {"act", "was_begun"}
     return Task(
         act=Act(row["act"]),
-        **{name: row[name] for name in Task.__dataclass_fields__ if name != "act"},
+        was_begun=row["begun_at"] is not None,
+        **{name: row[name] for name in Task.__dataclass_fields__ if name not in made},
     )
 
 
@@ -290,24 +296,29 @@ def archived_by_us(
 
 def echoes(
     connection: Connection, wanted: Collection[tuple[str, str]], since: datetime
-) -> dict[tuple[str, str, Act], datetime | None]:
-    """Return what was done since a time about issues: by connection, issue and act, when it was.
+) -> dict[tuple[str, str, Act], list[Trace]]:
+    """Return what was done since a time about issues, by connection, issue and act.
 
-    None: it is being done. What was begun counts, for Sentry may tell of it before it answers.
+    What was begun counts, for Sentry may tell of it before it answers.
     """
     columns = sentry_tasks.c
     query = (
-        select(columns.connection_id, columns.issue_id, columns.act, columns.done_at)
+        select(
+            columns.connection_id, columns.issue_id, columns.act, columns.done_at, columns.payload
+        )
         .where(
             tuple_(columns.connection_id, columns.issue_id).in_(sorted(wanted)),
             columns.begun_at.is_not(None),
             columns.state != TaskState.DROPPED.value,
             or_(columns.done_at.is_(None), columns.done_at >= since),
         )
-        .order_by(columns.done_at.is_(None), columns.done_at)
+        .order_by(columns.id)
     )
-    rows = connection.execute(query)
-    return {(row.connection_id, row.issue_id, Act(row.act)): row.done_at for row in rows}
+    found: dict[tuple[str, str, Act], list[Trace]] = defaultdict(list)
+    for row in connection.execute(query):
+        trace = Trace(row.done_at, row.payload.get("text"))
+        found[row.connection_id, row.issue_id, Act(row.act)].append(trace)
+    return found
 
 
 # -- how it goes ----------------------------------------------------------------------------------

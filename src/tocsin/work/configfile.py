@@ -211,7 +211,8 @@ class IntegrationTable(Table, kw_only=True):
     dialect: str = "auto"
     #: Made when absent.
     routing_key: str | None = None
-    signing_secrets: list[str] = []
+    #: Absent is none, but for the one that connecting to Sentry stored: that one stays.
+    signing_secrets: list[str] | None = None
     sentry_url: str | None = None
     enabled: bool = True
     replay_protection: str = "off"
@@ -226,7 +227,7 @@ class IntegrationTable(Table, kw_only=True):
         one_of("replay_protection", self.replay_protection, REPLAY)
         if self.routing_key is not None and len(self.routing_key) < MIN_KEY:
             raise ValueError(f"a routing key has at least {MIN_KEY} characters")
-        if any(not secret.strip() for secret in self.signing_secrets):
+        if any(not secret.strip() for secret in self.signing_secrets or ()):
             raise ValueError("a signing secret is not empty: leave the list empty for none")
         if self.sentry_url is not None and not self.sentry_url.startswith(("http://", "https://")):
             raise ValueError(f"sentry_url {self.sentry_url!r} is not an http:// or https:// URL")

@@ -108,6 +108,7 @@ class Configurator:
             keys = setup.routing_keys(connection, self._vault)
             now_file = _managed(plans, keys)
             named = {one.name: keys[one.id] for one in living(plans.integrations)}
+            _keep_client_secrets(file, now_file, plans)
             wanted = completed(file, now_file, named, source)
             changes = tuple(differences(now_file, wanted))
             if changes and not dry_run:
@@ -220,7 +221,7 @@ def completed(file: File, now_file: File, keys: Mapping[str, str], source: Sourc
         taken[row.routing_key] = row.name
         row.signing_secrets = [
             real(secret, (*path, "signing_secrets", number))
-            for number, secret in enumerate(row.signing_secrets)
+            for number, secret in enumerate(row.signing_secrets or ())
         ]
     people = {user.email for user in file.users}
     overrides = {schedule.name: schedule.overrides or [] for schedule in now_file.schedules}
@@ -247,10 +248,19 @@ def completed(file: File, now_file: File, keys: Mapping[str, str], source: Sourc
     return file
 
 
+def _keep_client_secrets(file: File, now_file: File, plans: Plans) -> None:
+    """Keep what connecting to Sentry stored, and no file has, unless the file says otherwise."""
+    connected = {one.name for id_, one in plans.integrations.items() if id_ in plans.sentry}
+    stored = {row.name: row.signing_secrets for row in now_file.integrations}
+    for row in file.integrations:
+        if row.signing_secrets is None and row.name in connected:
+            row.signing_secrets = stored.get(row.name)
+
+
 def secrets_of(row: Any) -> Iterator[str]:
     """Yield the secrets in a row of the file."""
     if isinstance(row, IntegrationTable):
-        yield from filter(None, (row.routing_key, *row.signing_secrets))
+        yield from filter(None, (row.routing_key, *(row.signing_secrets or ())))
     elif isinstance(row, UserTable):
         yield from (method.secret for method in row.contact_methods if method.secret)
 
@@ -263,7 +273,7 @@ def mask(row: Any, shown: Collection[str] = ()) -> None:
 
     if isinstance(row, IntegrationTable):
         row.routing_key = masked(row.routing_key) if row.routing_key else None
-        row.signing_secrets = [masked(secret) for secret in row.signing_secrets]
+        row.signing_secrets = [masked(secret) for secret in row.signing_secrets or ()]
     elif isinstance(row, UserTable):
         for method in row.contact_methods:
             method.secret = masked(method.secret) if method.secret else None
@@ -501,7 +511,7 @@ class Writer:
             "source": row.source,
             "dialect": row.dialect,
             **setup.routing_key_values(self._vault, row.routing_key or ""),
-            "signing_secrets_encrypted": self._vault.seal_all(row.signing_secrets),
+            "signing_secrets_encrypted": self._vault.seal_all(row.signing_secrets or []),
             "sentry_url": row.sentry_url,
             "is_enabled": row.enabled,
             "is_replay_strict": row.replay_protection == "strict",

@@ -13,7 +13,7 @@ from tocsin.core import effects as fx
 from tocsin.core.body import Body, NotJson, read_body
 from tocsin.core.choice import Chosen, choose
 from tocsin.core.dialect import Dialect, read
-from tocsin.core.mirror import ECHO, ECHO_FOR, Act, actor_of, echo_of, is_echo, issue_of
+from tocsin.core.mirror import ECHO, ECHO_FOR, Act, actor_of, comment_of, echo_of, is_echo, issue_of
 from tocsin.core.model import (
     DeliveryOutcome,
     DeliveryStatus,
@@ -76,6 +76,8 @@ class _Read:
     alert_key: AlertKey | None
     #: What it belongs to besides, as its service has it.
     group_key: GroupKey | None
+    #: What it says, if it tells of a comment.
+    comment: str = ""
 
 
 class Inbox:
@@ -153,7 +155,8 @@ class Inbox:
                 reason=f"no shape of the {dialect.name} dialect fits this body",
             )
             return replace(fate, verb=Verb.NONE, outcome=DeliveryOutcome.IGNORED)
-        return _routed(delivery, signal, integration, plans, actor_of(body))
+        reading = _routed(delivery, signal, integration, plans, actor_of(body))
+        return replace(reading, comment=comment_of(body))
 
 
 def _fate(
@@ -206,7 +209,10 @@ def _echoes(connection: Connection, plans: Plans, readings: Sequence[_Read]) -> 
     return frozenset(
         id_
         for id_, key in may_be.items()
-        if key in done and is_echo(came[id_].actor, done[key], came[id_].delivery.received_at)
+        if any(
+            is_echo(came[id_].actor, trace, came[id_].delivery.received_at, came[id_].comment)
+            for trace in done.get(key, ())
+        )
     )
 
 
