@@ -30,7 +30,7 @@ from tocsin.work.configfile import parse
 from tocsin.work.configure import Configurator
 from tocsin.work.connect import Connector
 from tocsin.work.connected import Connections
-from tocsin.work.connectplan import NEEDED, Plan, Wish
+from tocsin.work.connectplan import NEEDED, SERVICE_ACTION, Plan, Wish
 from tocsin.work.refusals import Invalid
 from tocsin.work.respond import NotFound
 
@@ -224,8 +224,8 @@ def test_a_secret_that_sentry_no_longer_shows_is_rotated(company: Company):
     assert company.plan(wish).left == ()
 
 
-def test_what_was_made_by_hand_is_taken_over_by_its_address(company: Company):
-    wish = company.wish()
+def app_by_hand(company: Company, wish: Wish) -> list[str]:
+    """Make an integration in Sentry as people do, for one that is here; return its URLs here."""
     company.dies_after = {"integration"}
     with pytest.raises(Died):
         company.connect(wish)
@@ -238,6 +238,24 @@ def test_what_was_made_by_hand_is_taken_over_by_its_address(company: Company):
     token = company.sentry.token(*ALL_SCOPES, "team:read")
     status, _ = company.sentry.ask("POST", "/api/0/sentry-apps/", said, token)
     assert status == 201
+    return urls
+
+
+def rule_by_hand(company: Company, wish: Wish, app_slug: str, project: str = "backend") -> str:
+    """Make an alert rule in Sentry that tells an integration; return its id."""
+    said = {
+        "name": "Ours since years", "actionMatch": "any", "frequency": 30, "conditions": [],
+        "actions": [{"id": SERVICE_ACTION, "service": app_slug}],
+    }  # fmt: skip
+    path = f"/api/0/projects/acme/{project}/rules/"
+    status, told = company.sentry.ask("POST", path, said, wish.token)
+    assert status == 201, told
+    return str(told["id"])
+
+
+def test_what_was_made_by_hand_is_taken_over_by_its_address(company: Company):
+    wish = company.wish()
+    urls = app_by_hand(company, wish)
     company.connect(wish)
     (app,) = company.sentry.state()["apps"]
     assert (app["name"], app["webhookUrl"], app["isAlertable"]) == ("By hand", urls[0], True)
@@ -482,6 +500,58 @@ def test_disconnecting_takes_away_what_was_made_and_the_token(company: Company):
     assert row["token_encrypted"] == ""
     with pytest.raises(NotFound, match="no integration sentry that is connected"):
         company.connections.undoing("sentry", None, CALLER)
+
+
+def test_disconnecting_leaves_a_rule_that_was_there_before_and_names_it(company: Company):
+    company.connect(company.wish(projects=()))
+    wish = company.wish(projects=("backend", "search"))
+    rule = rule_by_hand(company, wish, company.sentry.slugs()[0])
+    company.connect(wish)
+    known = company.connection()
+    assert known is not None
+    assert {one.project: one.was_made for one in known.rules} == {"backend": False, "search": True}
+    undoing = company.connections.undoing("sentry", None, CALLER)
+    assert [one.project for one in undoing.rules] == ["search"]
+    (left,) = undoing.left
+    assert f"rule {rule} of backend in Sentry was not made by Tocsin" in left
+    disconnect(company)
+    state = company.sentry.state()
+    assert [one["id"] for one in state["rules"]] == [rule]
+    assert state["apps"] == []
+
+
+def test_disconnecting_leaves_an_integration_that_was_there_before_and_names_it(company: Company):
+    wish = company.wish(token=company.sentry.token(*ALL_SCOPES, "team:read"))
+    app_by_hand(company, wish)
+    company.connect(wish)
+    # Nothing of the integration is deleted: the scope for that is not asked for.
+    weak = company.sentry.token(*(one for one in ALL_SCOPES if one != "org:admin"))
+    undoing = company.connections.undoing("sentry", weak, CALLER)
+    (left,) = undoing.left
+    assert "was not made by Tocsin" in left
+    disconnect(company, weak)
+    state = company.sentry.state()
+    assert [one["name"] for one in state["apps"]] == ["By hand"]
+    assert state["rules"] == []
+
+
+def test_a_rule_that_was_noted_stays_the_one_beside_another_made_by_hand(company: Company):
+    wish = company.wish()
+    company.connect(wish)
+    rule_by_hand(company, wish, company.sentry.slugs()[0])
+    assert company.plan(wish).left == ()
+    disconnect(company)
+    assert [one["name"] for one in company.sentry.state()["rules"]] == ["Ours since years"]
+
+
+def test_rules_noted_before_it_was_noted_who_made_them_are_ours(company: Company):
+    company.connect(company.wish())
+    with company.database.write() as connection:
+        (row,) = connection.execute(sentry_connections.select()).mappings()
+        old = [{name: one[name] for name in ("project", "rule_id")} for one in row["rules"]]
+        connection.execute(sentry_connections.update().values(rules=old))
+    disconnect(company)
+    assert company.sentry.state()["rules"] == []
 
 
 def test_connecting_again_after_that_works(company: Company):

@@ -419,11 +419,10 @@ def disconnect_sentry(
             raise typer.Exit(1)
         deeds = _deeds(there, undoing, found, caller)
         if dry_run:
-            _say_deeds(deeds, as_json=as_json)
+            _say_deeds(deeds, undoing.left, as_json=as_json)
             return
-        failed = _undo(deeds, as_json=as_json)
-        for line in undoing.manual if only_here and not as_json else ():
-            say(f"tocsin: left to do by hand: {line}", err=True)
+        failed = _undo(deeds, undoing.left, as_json=as_json)
+        _say_left(() if as_json else undoing.left)
     if failed:
         if not as_json:
             say(f"tocsin: {failed}", err=True)
@@ -455,15 +454,22 @@ def _deeds(there: Connections, undoing: Undoing, token: str | None, caller: Call
     return deeds
 
 
-def _say_deeds(deeds: Sequence[_Deed], *, as_json: bool) -> None:
+def _say_deeds(deeds: Sequence[_Deed], left: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        print_json({"steps": [{"step": one.key, "text": one.text} for one in deeds]})
+        steps = [{"step": one.key, "text": one.text} for one in deeds]
+        print_json({"steps": steps, "by_hand": left})
         return
     for one in deeds:
         say(f"- {one.text}")
+    _say_left(left)
 
 
-def _undo(deeds: Sequence[_Deed], *, as_json: bool) -> str:
+def _say_left(left: Sequence[str]) -> None:
+    for line in left:
+        say(f"tocsin: left for you to do by hand: {line}", err=True)
+
+
+def _undo(deeds: Sequence[_Deed], left: Sequence[str], *, as_json: bool) -> str:
     """Do them; return why one failed."""
     display = Display(is_quiet=as_json)
     failed = ""
@@ -482,5 +488,5 @@ def _undo(deeds: Sequence[_Deed], *, as_json: bool) -> str:
         steps = [
             {"step": row.key, "done": row.state == "done", "text": row.text} for row in display.rows
         ]
-        print_json({"steps": steps, "failed": failed or None})
+        print_json({"steps": steps, "by_hand": left, "failed": failed or None})
     return failed

@@ -339,6 +339,7 @@ class App(Shape):
     events: tuple[str, ...] = ()
     webhook_url: str | None = None
     is_alertable: bool = False
+    overview: str | None = None
     schema: Plain | None = None
     #: Masked for who may not see it, absent a day after it was made.
     client_secret: str | None = None
@@ -393,7 +394,7 @@ class AppForm(msgspec.Struct, kw_only=True, frozen=True, rename="camel"):
     is_alertable: bool = True
     is_internal: bool = True
     verify_install: bool = False
-    overview: str = ""
+    overview: str | None = None
 
 
 class RuleForm(msgspec.Struct, kw_only=True, frozen=True, rename="camel"):

@@ -22,11 +22,13 @@ _ERROR = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleMade:
-    """An alert rule in Sentry that was made for a connection."""
+    """An alert rule in Sentry that tells a connection of its project."""
 
     #: The slug of its project.
     project: str
     rule_id: str
+    #: Whether Tocsin made it. What it found is somebody else's: disconnecting leaves it.
+    was_made: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,7 @@ def set_actor(
 
 
 def set_rules(connection: Connection, id_: str, rules: Iterable[RuleMade]) -> None:
-    """Note the alert rules that were made in Sentry."""
+    """Note the alert rules that tell of projects, made or found."""
     _change(connection, id_, rules=[asdict(rule) for rule in rules])
 
 

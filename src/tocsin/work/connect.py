@@ -48,11 +48,11 @@ from tocsin.work.connectplan import (
     Wish,
     app_form,
     found_app,
+    found_rule,
     installation_of,
     missing_scopes,
     plan_of,
     rule_form,
-    rule_that_tells,
     sentry_url,
     wanted_projects,
     with_app,
@@ -292,13 +292,13 @@ class Connector:
         self, slug: str, wish: Wish, here: Here, there: There, caller: Caller, now: datetime
     ) -> There:
         app, known = _there(found_app(here, there)), _there(here.connection)
-        installation = installation_of(app, there)
-        rule = rule_that_tells(there.rules.get(slug, ()), app, installation)
+        rule = found_rule(slug, here, there)
+        was_made = rule is None
         if rule is None:
-            form = rule_form(here, app, installation)
+            form = rule_form(here, app, installation_of(app, there))
             rule = self._create_rule(wish, slug, form)
             there = replace(there, rules={**there.rules, slug: (*there.rules[slug], rule)})
-        made = RuleMade(project=slug, rule_id=rule.id)
+        made = RuleMade(project=slug, rule_id=rule.id, was_made=was_made)
         others = [one for one in known.rules if one.project != slug]
 
         def work(connection: Connection) -> None:

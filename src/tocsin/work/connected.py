@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from tocsin.work.connectplan import (
     Missing,
     missing_scopes,
     settings_url,
+    was_made,
 )
 from tocsin.work.respond import NotFound
 
@@ -56,14 +57,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing:
-    """What disconnecting would take away."""
+    """What disconnecting would take away: of what is in Sentry, only what Tocsin made."""
 
     integration: Integration
     connection: SentryConnection
     rules: tuple[RuleMade, ...]
     app_slug: str | None
     missing: tuple[Missing, ...]
+    #: All of it by hand, where scopes are missing.
     manual: tuple[str, ...]
+    #: What stays in Sentry, and is for somebody to do by hand.
+    left: tuple[str, ...]
 
 
 class Connections:
@@ -138,23 +142,30 @@ class Connections:
         found, known = self._connected(integration, caller)
         place = Place(host=known.host, organization=known.organization, token=token or known.token)
 
-        async def work(sentry: Sentry) -> frozenset[str] | None:
+        async def work(sentry: Sentry) -> tuple[frozenset[str] | None, bool]:
             root = await sentry.root()
             scopes = None if root.auth is None else frozenset(root.auth.scopes)
-            if scopes is not None and not list(missing_scopes({"org:read": ""}, scopes)):
+            if list(missing_scopes({"org:read": ""}, scopes)):
+                return scopes, True
+            if scopes is not None:
                 organization = await sentry.organization()
                 scopes = frozenset(organization.access) or scopes
-            return scopes
+            apps = await sentry.apps() if known.app_slug else ()
+            # One that is gone is nobody's; taking it away is no fault.
+            return scopes, all(was_made(one) for one in apps if one.uuid == known.app_id)
 
-        needed = {**NEEDED_TO_DISCONNECT} if known.app_slug or known.rules else {}
-        scopes = self._ask(place, work)
+        scopes, takes_app = self._ask(place, work)
+        rules = tuple(one for one in known.rules if one.was_made)
+        found_there = tuple(one for one in known.rules if not one.was_made)
+        slug = known.app_slug if takes_app else None
         return Undoing(
             integration=found,
             connection=known,
-            rules=known.rules,
-            app_slug=known.app_slug,
-            missing=tuple(missing_scopes(needed, scopes)),
-            manual=tuple(_undone_by_hand(known)),
+            rules=rules,
+            app_slug=slug,
+            missing=tuple(missing_scopes(_needed(slug, rules), scopes)),
+            manual=(*_by_hand(known, rules, slug), *_found_by_hand(known, found_there, None)),
+            left=tuple(_found_by_hand(known, found_there, None if takes_app else known.app_slug)),
         )
 
     def only_here(self, integration: str, caller: Caller) -> Undoing:
@@ -166,7 +177,11 @@ class Connections:
             rules=(),
             app_slug=None,
             missing=(),
-            manual=tuple(_undone_by_hand(known)),
+            manual=(),
+            left=(
+                *_by_hand(known, [one for one in known.rules if one.was_made], known.app_slug),
+                *_found_by_hand(known, [one for one in known.rules if not one.was_made], None),
+            ),
         )
 
     def take_rule(self, undoing: Undoing, rule: RuleMade, token: str | None) -> None:
@@ -228,11 +243,39 @@ def _app_check(app: App | None, urls: Sequence[str]) -> Check:
     return Check(key="app", is_good=not wrong, text=text)
 
 
-def _undone_by_hand(known: SentryConnection) -> list[str]:
-    steps = [
-        f"Delete the alert rule {one.rule_id} of {one.project} in Sentry." for one in known.rules
-    ]
-    if known.app_slug:
+def _needed(app_slug: str | None, rules: Sequence[RuleMade]) -> dict[str, str]:
+    """Return the scopes that taking this away needs."""
+    unneeded = {"org:admin": app_slug is None, "alerts:write": not rules}
+    if all(unneeded.values()):
+        return {}
+    return {
+        scope: why for scope, why in NEEDED_TO_DISCONNECT.items() if not unneeded.get(scope, False)
+    }
+
+
+def _by_hand(
+    known: SentryConnection, rules: Sequence[RuleMade], app_slug: str | None
+) -> Iterator[str]:
+    """Yield how to take away what Tocsin made."""
+    for one in rules:
+        yield f"Delete the alert rule {one.rule_id} of {one.project} in Sentry."
+    if app_slug:
         url = settings_url(known.host, known.organization)
-        steps.append(f"Open {url}, and delete the integration {known.app_slug}.")
-    return steps
+        yield f"Open {url}, and delete the integration {app_slug}."
+
+
+def _found_by_hand(
+    known: SentryConnection, rules: Sequence[RuleMade], app_slug: str | None
+) -> Iterator[str]:
+    """Yield what to do about what Tocsin found in Sentry, and did not make."""
+    for one in rules:
+        yield (
+            f"The alert rule {one.rule_id} of {one.project} in Sentry was not made by Tocsin: take"
+            " its action out, or delete it."
+        )
+    if app_slug:
+        url = settings_url(known.host, known.organization)
+        yield (
+            f"The integration {app_slug} in Sentry was not made by Tocsin, and goes on sending:"
+            f" open {url}, and delete it or change its webhook URL."
+        )

@@ -32,6 +32,9 @@ from tocsin.work.refusals import Invalid
 #: What the integration in Sentry is called.
 APP_NAME = "Tocsin"
 
+#: How the overview begins of those that Tocsin made: by this they are known as its own.
+_MADE = "Pages whoever is on call. Made by Tocsin"
+
 #: What it hears of, and what it may.
 EVENTS = ("comment", "issue")
 APP_SCOPES = ("event:read", "event:write", "member:read", "org:read", "project:read")
@@ -305,8 +308,17 @@ def app_form(wish: Wish, here: Here, there: There, known: App | None) -> AppForm
         scopes=tuple(sorted({*APP_SCOPES, *(known.scopes if known else ())})),
         events=tuple(sorted({*EVENTS, *(known.events if known else ())})),
         schema=here.schema or (known.schema if known else None) or {},
-        overview=f"Pages whoever is on call. Made by Tocsin at {here.public_url}.",
+        overview=(
+            known.overview
+            if known is not None and not was_made(known)
+            else f"{_MADE} at {here.public_url}."
+        ),
     )
+
+
+def was_made(app: App) -> bool:
+    """Whether Tocsin made an integration in Sentry; else somebody did by hand."""
+    return (app.overview or "").startswith(_MADE)
 
 
 def _free_name(called: str, there: There) -> str:
@@ -397,26 +409,34 @@ def rule_form(here: Here, app: App, installation: str | None) -> RuleForm:
     return RuleForm(name=RULE_NAME, conditions=_CONDITIONS, actions=(action,))
 
 
-def rule_that_tells(rules: Sequence[Rule], app: App, installation: str | None) -> Rule | None:
-    """Return a rule that has the integration as its action, whoever made it."""
-    for rule in rules:
-        for action in rule.actions:
-            tells = (action.get("id"), action.get("service")) == (SERVICE_ACTION, app.slug) or (
-                installation is not None and action.get("sentryAppInstallationUuid") == installation
-            )
-            if tells:
-                return rule
-    return None
+def tells(rule: Rule, app_slug: str | None, installation: str | None) -> bool:
+    """Whether a rule has the integration as its action."""
+    return any(
+        (action.get("id"), action.get("service")) == (SERVICE_ACTION, app_slug)
+        or (installation is not None and action.get("sentryAppInstallationUuid") == installation)
+        for action in rule.actions
+    )
+
+
+def found_rule(slug: str, here: Here, there: There) -> Rule | None:
+    """Return the rule of a project that tells: the one that was noted, else whoever made it."""
+    app = found_app(here, there)
+    if app is None:
+        return None
+    installation = installation_of(app, there)
+    telling = [one for one in there.rules.get(slug, ()) if tells(one, app.slug, installation)]
+    noted = noted_rules(here).get(slug)
+    return next((one for one in telling if one.id == noted), next(iter(telling), None))
+
+
+def noted_rules(here: Here) -> dict[str, str]:
+    """Return the ids of the rules that are noted, by the slugs of their projects."""
+    rules = here.connection.rules if here.connection else ()
+    return {rule.project: rule.rule_id for rule in rules}
 
 
 def _rule_step(slug: str, here: Here, there: There) -> Step:
-    app = found_app(here, there)
-    found = None
-    if app is not None:
-        found = rule_that_tells(there.rules.get(slug, ()), app, installation_of(app, there))
-    known = (
-        {rule.project: rule.rule_id for rule in here.connection.rules} if here.connection else {}
-    )
+    found, known = found_rule(slug, here, there), noted_rules(here)
     name = found.name if found else RULE_NAME
     return Step(
         key=f"rule:{slug}",

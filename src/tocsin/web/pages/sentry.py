@@ -233,7 +233,9 @@ def _undo(visit: Visit, one: Opened) -> Response[bytes]:
     there.take_app(undoing, token)
     there.forget(one.integration.id, visit.caller, visit.now)
     visit.back.changed()
-    return visit.go(f"{one.path}/sentry", "Disconnected: what was made in Sentry is gone there.")
+    said = "Disconnected: what Tocsin made in Sentry is gone there."
+    left = "".join(f" Left for you to do by hand: {line}" for line in undoing.left)
+    return visit.go(f"{one.path}/sentry", said + left)
 
 
 # -- what is done in Sentry -----------------------------------------------------------------------
