@@ -270,6 +270,20 @@ def test_a_name_that_is_taken_is_left_to_whoever_has_it(company: Company):
     assert names == ["Tocsin", "Tocsin second"]
 
 
+def test_a_second_integration_for_one_organisation_is_warned_of_with_the_remedy(company: Company):
+    def warnings(wish: Wish) -> str:
+        return " ".join(company.plan(wish).warnings)
+
+    first = company.wish()
+    company.connect(first)
+    assert "connected with" not in warnings(first)
+    second = company.wish(integration="second", service="search")
+    assert "acme is connected with sentry already" in warnings(second)
+    assert "its routes" in warnings(second)
+    company.connect(second)
+    assert "acme is connected with second already" in warnings(first)
+
+
 def test_what_somebody_deleted_in_sentry_is_made_again(company: Company):
     wish = company.wish()
     company.connect(wish)

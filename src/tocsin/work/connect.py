@@ -118,6 +118,13 @@ class Connector:
                 key = setup.routing_keys(connection, self._vault)[found.id]
                 urls = tuple(intake_urls(self._public_url, key))
                 known = connections.of_integration(connection, self._vault, found.id)
+            beside = tuple(
+                plans.integrations[one.integration_id].name
+                for one in connections.connections(connection, self._vault)
+                if (one.host, one.organization) == (wish.host, wish.organization)
+                and one.integration_id in plans.integrations
+                and (found is None or one.integration_id != found.id)
+            )
             has_heard = known is not None and bool(
                 arrived(connection, plans, known.integration_id, known.created_at)
             )
@@ -130,6 +137,7 @@ class Connector:
             public_url=self._public_url,
             has_heard=has_heard,
             schema=self._schema_of(self._public_url, found.id) if found else {},
+            beside=beside,
         )
 
     def look(self, wish: Wish, here: Here) -> There:

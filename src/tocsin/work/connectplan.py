@@ -116,6 +116,8 @@ class Here:
     has_heard: bool
     #: The UI components of the integration in Sentry.
     schema: Mapping[str, Any] = field(default_factory=dict)
+    #: The names of other integrations that are connected with the same organisation.
+    beside: tuple[str, ...] = ()
 
     @property
     def has_action(self) -> bool:
@@ -471,6 +473,12 @@ def _test_step(wish: Wish, here: Here, there: There) -> Iterator[Step]:
 
 def _warnings(wish: Wish, here: Here) -> tuple[str, ...]:
     found = [address_warning(here.public_url)]
+    if here.beside:
+        found.append(
+            f"{wish.organization} is connected with {' and '.join(here.beside)} already: Sentry"
+            " tells each of every issue of the whole organisation, so each new one pages once for"
+            " each. Better keep one integration, and let its routes say which service what is for"
+        )
     if wish.own_token is None and not _acts_itself(here):
         found.append(
             "what Tocsin does in Sentry will be done in the name of whoever's token this is; with a"
