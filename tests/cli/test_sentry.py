@@ -164,6 +164,20 @@ def test_a_private_sentry_that_was_not_opened_is_refused_with_the_remedy(
     assert "TOCSIN_OUTBOUND_ALLOW" in done.stderr
 
 
+def test_what_sentry_does_not_keep_is_said_once_with_what_to_do_by_hand(
+    tocsin: Tocsin, sentry: FakeSentry
+):
+    sentry.do("faults", drops=["isAlertable", "schema"], path="sentry-apps/")
+    done = connect(tocsin, sentry, "--no-test")
+    assert done.returncode == 1
+    assert "Sentry did not keep the alert rule action and components" in done.stderr
+    assert f"open {sentry.url}/settings/acme/developer-settings/" in done.stderr
+    assert "Alert Rule Action: on" in done.stderr
+    assert len(sentry.requests("POST", "PUT")) == 1
+    sentry.do("faults")
+    assert connect(tocsin, sentry, "--no-test").returncode == 0
+
+
 def test_without_a_project_there_is_no_rule_and_no_test(tocsin: Tocsin, sentry: FakeSentry):
     done = connect(tocsin, sentry)
     assert done.returncode == 0, done.stderr

@@ -214,6 +214,41 @@ def test_a_fault_in_the_middle_is_shown_and_the_same_form_goes_on(
     assert len(sentry.state()["apps"]) == 1
 
 
+def test_what_sentry_does_not_keep_is_said_and_not_tried_for_ever(
+    manager: Browser, path: str, sentry: FakeSentry
+):
+    sealed = plan(manager, path, sentry)
+    sentry.do("faults", drops=["isAlertable"], path="sentry-apps/")
+    manager.post(path, {"do": "step", "sealed": sealed})
+    manager.post(path, {"do": "step", "sealed": sealed})
+    assert "Sentry did not keep the alert rule action" in manager.words
+    assert "load delay" not in manager.text
+    assert "Try again" in manager.words
+    sentry.do("faults")
+    go(manager, path, sealed)
+    assert sentry.state()["apps"][0]["isAlertable"]
+
+
+def test_what_sentry_only_claims_to_keep_is_not_tried_for_ever(
+    manager: Browser, path: str, sentry: FakeSentry
+):
+    """The answer has it; whoever looks again does not find it."""
+    token = sentry.token()
+    plan(manager, path, sentry, token)
+    for _ in range(20):
+        found = re.search(r'name="sealed" value="([^"]*)"', manager.text)
+        assert found is not None
+        manager.post(path, {"do": "step", "sealed": html.unescape(found[1])})
+        if "load delay" not in manager.text:
+            break
+        for slug in sentry.slugs():
+            path_there = f"/api/0/sentry-apps/{slug}/"
+            sentry.ask("PUT", path_there, {"isAlertable": False}, token)
+    else:
+        raise AssertionError("it goes on for ever")
+    assert "Sentry did not keep the alert rule action" in manager.words
+
+
 def test_a_sealed_plan_is_good_for_its_person_its_integration_and_a_while(
     world: World, manager: Browser, path: str, sentry: FakeSentry
 ):

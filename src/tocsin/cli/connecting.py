@@ -254,6 +254,10 @@ class Run:
                 return False
             here = self.connector.here(self.wish, self.caller)
             self.plan = self.connector.plan(self.wish, here, there)
+            if self.plan.is_stuck(step.key):
+                self.failed = self.connector.unkept(step, self.wish, here, there)
+                display.tell(step.key, "failed", self.failed)
+                return False
             done = next(one.done for one in self.plan.steps if one.key == step.key)
             display.tell(step.key, "done", text=done)
             keeps_secret = step.key == "secret"

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from tocsin.fake_sentry import api, setup_api
 from tocsin.fake_sentry.asked import Asked
 from tocsin.fake_sentry.control import Control
-from tocsin.fake_sentry.faults import Faults, broken_body
+from tocsin.fake_sentry.faults import Faults, broken_body, without
 from tocsin.fake_sentry.life import Life
 from tocsin.fake_sentry.sender import Sender
 from tocsin.fake_sentry.things import Json, Refusal, Token, World
@@ -200,6 +200,8 @@ class _Handling(BaseHTTPRequestHandler):
             limit = {"retry_after": said.get("retry_after"), "reset": said.get("reset")}
             self._write(status, content, kind, _limits(is_over=status == 429, **limit))
             return status
+        if said.get("drops"):
+            body = without(body, said["drops"])
         status, told, more = self.sentry.answer(self.command, self.path, self.headers, body)
         if said.get("unknown"):
             told = _with_strangers(told)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+import msgspec
 from sqlalchemy import Connection
 
 from tocsin.core.access import EVERYTHING, Caller
@@ -47,6 +48,7 @@ from tocsin.work.connectplan import (
     There,
     Wish,
     app_form,
+    differences,
     found_app,
     found_rule,
     installation_of,
@@ -54,6 +56,7 @@ from tocsin.work.connectplan import (
     plan_of,
     rule_form,
     sentry_url,
+    settings_url,
     wanted_projects,
     with_app,
 )
@@ -345,6 +348,26 @@ class Connector:
                 " Test Notification"
             ) from None
         return replace(there, was_tested=True)
+
+    def unkept(self, step: Step, wish: Wish, here: Here, there: There) -> str:
+        """Say that a step is to be done again right after it was done, and what to do by hand."""
+        app = found_app(here, there)
+        if step.key != "app" or app is None:
+            return f"Sentry did not keep what was sent: do it by hand: {step.text}"
+        form = app_form(wish, here, there, app)
+        fields = {
+            "webhook URL": lambda: f"Webhook URL: {form.webhook_url}",
+            "permissions": lambda: f"Permissions: {', '.join(form.scopes)}",
+            "webhooks": lambda: f"Webhooks: {', '.join(form.events)}",
+            "alert rule action": lambda: "Alert Rule Action: on",
+            "components": lambda: f"Schema: {msgspec.json.encode(form.schema).decode()}",
+        }
+        lost = list(differences(app, form))
+        return (
+            f"Sentry did not keep the {' and '.join(lost)} of the integration {app.name}: do it by"
+            f" hand: open {settings_url(wish.host, wish.organization)}, the integration, and set"
+            f" {'; '.join(fields[one]() for one in lost)}"
+        )
 
     # -- whether it works
 

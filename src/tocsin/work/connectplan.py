@@ -186,6 +186,10 @@ class Plan:
         """What is to be done now."""
         return None if self.missing else next(iter(self.left), None)
 
+    def is_stuck(self, done: str) -> bool:
+        """Whether the step that was just done is the next again: it would be for ever."""
+        return self.next is not None and self.next.key == done
+
 
 def plan_of(wish: Wish, here: Here, there: There) -> Plan:
     """Return what is to be done. Raises Invalid for what cannot be."""
@@ -332,7 +336,7 @@ def _app_steps(wish: Wish, here: Here, there: There) -> Iterator[Step]:
     app = found_app(here, there)
     form = app_form(wish, here, there, app)
     name = form.name
-    differs = list(_differences(app, form)) if app else []
+    differs = list(differences(app, form)) if app else []
     what = f" ({', '.join(differs)})" if differs else ""
     yield Step(
         key="app",
@@ -370,7 +374,7 @@ def _app_steps(wish: Wish, here: Here, there: There) -> Iterator[Step]:
     )
 
 
-def _differences(app: App, form: AppForm) -> Iterator[str]:
+def differences(app: App, form: AppForm) -> Iterator[str]:
     """Yield what of an integration is not as it shall be."""
     if app.webhook_url != form.webhook_url:
         yield "webhook URL"

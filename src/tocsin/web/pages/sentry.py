@@ -143,15 +143,19 @@ class _Sealed(msgspec.Struct):
     wish: dict[str, Any]
     user_id: str
     until: datetime
+    #: The step that was done just before: that it is the next again would be for ever.
+    done: str = ""
 
 
-def _seal(visit: Visit, wish: Wish) -> str:
-    sealed = _Sealed(wish=asdict(wish), user_id=visit.user.id, until=visit.now + SEALED_FOR)
+def _seal(visit: Visit, wish: Wish, done: str = "") -> str:
+    sealed = _Sealed(
+        wish=asdict(wish), user_id=visit.user.id, until=visit.now + SEALED_FOR, done=done
+    )
     return visit.back.vault.seal(msgspec.json.encode(sealed).decode())
 
 
-def _open(visit: Visit, one: Opened) -> Wish:
-    """Return the wish that a plan was shown for. Raises Invalid."""
+def _open(visit: Visit, one: Opened) -> tuple[Wish, str]:
+    """Return the wish that a plan was shown for, and the step before. Raises Invalid."""
     try:
         text = visit.back.vault.open(visit.form.text("sealed"))
         sealed = msgspec.json.decode(text, type=_Sealed)
@@ -161,7 +165,7 @@ def _open(visit: Visit, one: Opened) -> Wish:
     is_theirs = sealed.user_id == visit.user.id and wish.integration == one.integration.id
     if not is_theirs or sealed.until < visit.now:
         raise Invalid("the plan is too old: paste the token again")
-    return wish
+    return wish, sealed.done
 
 
 # -- what is asked for ----------------------------------------------------------------------------
@@ -179,24 +183,29 @@ def _plan(visit: Visit, one: Opened) -> Response[bytes]:
 
 def _step(visit: Visit, one: Opened) -> Response[bytes]:
     """Do the next step, and show what is left; then wait for what Sentry sends."""
-    wish = _open(visit, one)
+    wish, before = _open(visit, one)
     connector = _connector(visit)
     here = connector.here(wish, visit.caller)
     there = connector.look(wish, here)
     plan = connector.plan(wish, here, there)
     step = plan.next
-    if step is not None:
+    is_stuck = plan.is_stuck(before)
+    if step is not None and not is_stuck:
         try:
             there = connector.perform(step, wish, here, there, visit.caller, visit.now)
         except _WRONG as error:
             faults = tuple(faults_of(error))
             return _answer(visit, one, Shown(faults=faults, plan=plan, sealed=_seal(visit, wish)))
         visit.back.changed()
-        plan = connector.plan(wish, connector.here(wish, visit.caller), there)
+        here = connector.here(wish, visit.caller)
+        plan = connector.plan(wish, here, there)
+        is_stuck = plan.is_stuck(step.key)
+    if step is not None and is_stuck:
+        faults = (connector.unkept(step, wish, here, there),)
+        return _answer(visit, one, Shown(faults=faults, plan=plan, sealed=_seal(visit, wish)))
     if plan.missing or plan.left:
-        return _answer(
-            visit, one, Shown(plan=plan, sealed=_seal(visit, wish), is_going=not plan.missing)
-        )
+        sealed = _seal(visit, wish, step.key if step else "")
+        return _answer(visit, one, Shown(plan=plan, sealed=sealed, is_going=not plan.missing))
     since = f"?since={int(visit.now.timestamp())}" if step and step.key == "test" else ""
     path = f"{one.path}/sentry{since}"
     if visit.is_partial:
