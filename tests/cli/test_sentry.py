@@ -148,6 +148,22 @@ def test_wrong_usage_is_said_and_ends_with_2(
     assert said in " ".join(done.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("option", ["--token-file", "--integration-token-file"])
+@pytest.mark.parametrize("held", [b"sntryu_canary\nsntryu_canary\n", b"\xff\xfecanary"])
+def test_a_file_that_holds_no_token_is_refused_and_not_quoted(
+    tocsin: Tocsin, sentry: FakeSentry, tmp_path: Path, option: str, held: bytes
+):
+    path = tmp_path / "held"
+    path.write_bytes(held)
+    if option != "--token-file":
+        tocsin.environment["TOCSIN_SENTRY_TOKEN"] = sentry.token()
+    done = tocsin.run(*arguments(sentry, option, str(path)))
+    assert done.returncode == 2
+    assert "no token" in " ".join(done.stderr.replace("│", " ").split())
+    assert "canary" not in done.stderr + done.stdout
+    assert sentry.requests() == []
+
+
 def test_a_token_that_opens_nothing_is_one_sentence(tocsin: Tocsin, sentry: FakeSentry):
     done = connect(tocsin, sentry, token="sntryu_wrong")
     assert done.returncode == 1

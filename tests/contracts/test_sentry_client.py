@@ -30,6 +30,7 @@ from tocsin.sentry.client import (
     host_of,
     is_own,
 )
+from tocsin.sentry.place import token_of
 from tocsin.sentry.shapes import AppForm, IssueChange, RuleForm
 
 LOOPBACK = Guard([ipaddress.ip_network("127.0.0.0/8")])
@@ -403,6 +404,26 @@ def test_every_fault_is_told_in_a_sentence_and_worth_another_try(
     assert "\n" not in str(failed.value)
     assert len(str(failed.value)) < 400
     assert place.token not in str(failed.value)
+
+
+@pytest.mark.parametrize("wrong", ["\n", "\r\nX-More: 1", "\x00", "\x7f", "é", "\ud800"])
+def test_a_token_that_no_header_takes_is_refused_and_not_quoted(sentry: FakeSentry, wrong: str):
+    place = Place(host=sentry.url, organization="acme", token=f"sntryu_canary{wrong}canary")
+    with pytest.raises(NotPermitted, match="give it again, in one line") as failed:
+        ask(place, lambda asked: asked.organization())
+    assert "canary" not in str(failed.value)
+    assert sentry.requests() == []
+
+
+@pytest.mark.parametrize("wrong", ["two words", "two\nlines", "a\tb", "a\x00b", "é", ""])
+def test_what_is_no_token_is_refused_without_being_quoted(wrong: str):
+    with pytest.raises(ValueError, match="that is no token") as failed:
+        token_of(f"{wrong} ")
+    assert not wrong or wrong not in str(failed.value)
+
+
+def test_a_token_is_read_without_the_spaces_around_it():
+    assert token_of(" sntryu_abc\n") == "sntryu_abc"
 
 
 def test_a_fault_of_a_moment_is_asked_past(sentry: FakeSentry):

@@ -181,6 +181,8 @@ def test_a_missing_scope_is_said_with_the_steps_by_hand(
     [
         ({"org": ""}, "The slug of the organisation is missing"),
         ({"token": "a b"}, "That is no token"),
+        ({"token": "a\r\nb"}, "That is no token"),
+        ({"own_token": "a\r\nb"}, "That is no token"),
         ({"host": "ftp://x"}, "is no address"),
         ({"org": "nobody"}, "knows no organisation nobody"),
         ({"projects": "backnd"}, "did you mean backend"),
@@ -290,6 +292,17 @@ def test_disconnecting_takes_it_back_or_says_what_the_token_lacks(
     assert "Disconnected" in manager.words
     assert (sentry.state()["apps"], sentry.state()["rules"]) == ([], [])
     assert connection(world) is None
+
+
+def test_disconnecting_with_what_is_no_token_is_refused_and_not_quoted(
+    world: World, manager: Browser, path: str, sentry: FakeSentry
+):
+    go(manager, path, plan(manager, path, sentry))
+    manager.post(path, {"do": "undo", "token": "sntryu_canary\nsntryu_canary"})
+    assert manager.response.status_code == 422
+    assert "That is no token" in manager.words
+    assert "canary" not in manager.text
+    assert connection(world) is not None
 
 
 def test_disconnecting_only_here_leaves_sentry_as_it_is(

@@ -23,6 +23,7 @@ from tocsin.cli.output import print_json, say
 from tocsin.config import Settings, load
 from tocsin.core.access import Caller
 from tocsin.sentry.client import SentryError, host_of
+from tocsin.sentry.place import token_of
 from tocsin.store.views import DeliveryView
 from tocsin.work.connect import Ask, Connector, Untested
 from tocsin.work.connected import Connections, Undoing
@@ -117,20 +118,28 @@ def _opened() -> Iterator[tuple[Settings, Store, Ask]]:
 
 
 def _read_token(path: str) -> str:
-    """Read a token from a file, or from the standard input."""
-    return (sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")).strip()
+    """Read a token from a file, or from the standard input. Raises typer.BadParameter."""
+    try:
+        return _checked(sys.stdin.read() if path == "-" else Path(path).read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{path} holds no token: it is no text") from None
+
+
+def _checked(token: str) -> str:
+    try:
+        return token_of(token)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _token(settings: Settings, token: str | None, token_file: str | None) -> str | None:
     """Return the token that was given, in whichever way. Raises typer.BadParameter."""
     if token and token_file:
         raise typer.BadParameter("say only one of --token and --token-file")
-    found = token or (_read_token(token_file) if token_file else settings.sentry_token)
-    if not found:
-        return None
-    if not found.isascii() or not found.isprintable() or " " in found:
-        raise typer.BadParameter("that is no token: copy it again, and nothing around it")
-    return found
+    if token_file and not token:
+        return _read_token(token_file)
+    found = token or settings.sentry_token
+    return _checked(found) if found else None
 
 
 # -- connect --------------------------------------------------------------------------------------

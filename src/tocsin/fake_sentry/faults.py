@@ -18,8 +18,8 @@ _KEPT = 5000
 class Faults:
     """One way to go wrong at a time, for all requests or for some."""
 
-    #: ``away``, ``slow``, ``html``, ``status``, ``json``, ``huge``, ``packed``, ``drops``; none: all
-    #: is well.
+    #: ``away``, ``slow``, ``html``, ``status``, ``json``, ``huge``, ``packed``, ``drops``; none:
+    #: all is well.
     said: Json = field(default_factory=dict)
     requests: list[Json] = field(default_factory=list)
     #: The most requests there ever were at the same time.

@@ -107,6 +107,8 @@ class Lines:
         return Sentry(self._http, place, deadline=deadline, line=line)
 
 
+_UNSENDABLE = "the token holds a character that no token has: give it again, in one line"
+
 _ROOT = Call("GET", "see whose token this is", "", is_control=True)
 _ORGANIZATION = Call("GET", "read the organisation", "org:read")
 _PROJECTS = Call("GET", "list projects", "project:read")
@@ -374,6 +376,8 @@ class Sentry:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
         }
+        if not (self.place.token.isascii() and self.place.token.isprintable()):
+            raise NotPermitted(_UNSENDABLE, status=401, scope="")
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -395,6 +399,9 @@ class Sentry:
             raise Unreachable(f"Sentry did not answer within {seconds:.0f} s") from None
         except httpx2.TimeoutException:
             raise Unreachable(f"there was no connection to {host} in time") from None
+        except httpx2.LocalProtocolError:
+            # Its own words may quote a header, and so the token.
+            raise Unreachable("what Sentry is asked cannot be written as a request") from None
         except httpx2.HTTPError as error:
             said = " ".join(str(error).split()) or type(error).__name__
             raise Unreachable(f"{host} cannot be reached: {said[:SAID]}") from None

@@ -49,6 +49,17 @@ def host_of(typed: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 
 
+def token_of(typed: str) -> str:
+    """Return a token from what somebody typed or pasted. Raises ValueError with a sentence.
+
+    The sentence does not quote it: most of it may be a good one.
+    """
+    token = typed.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("that is no token: copy it again, in one line, and nothing around it")
+    return token
+
+
 _REGIONS = frozenset({"us.sentry.io", "de.sentry.io"})
 
 

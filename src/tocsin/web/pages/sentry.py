@@ -16,6 +16,7 @@ from litestar.params import FromPath
 
 from tocsin.core.access import Action
 from tocsin.sentry.client import SentryError, host_of
+from tocsin.sentry.place import token_of
 from tocsin.store.deliveries import LogFilter, log_page
 from tocsin.store.joined import of_integration
 from tocsin.store.sentry import SentryConnection
@@ -104,6 +105,15 @@ def _typed(visit: Visit) -> dict[str, str]:
     return typed if any(typed.values()) else {}
 
 
+def _token(visit: Visit, name: str) -> str | None:
+    """Return a token that was pasted, if one was. Raises Invalid."""
+    typed = visit.form.text(name)
+    try:
+        return token_of(typed) if typed else None
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+
+
 def _wish(visit: Visit, one: Opened) -> Wish:
     """Return what was asked for. Raises Invalid."""
     form = visit.form
@@ -115,15 +125,13 @@ def _wish(visit: Visit, one: Opened) -> Wish:
         host = host_of(form.text("host") or (known.host if known else "https://sentry.io"))
     except ValueError as error:
         raise Invalid(str(error)) from None
-    token = form.text("token")
+    token = _token(visit, "token")
     if not token and known and (known.host, known.organization) == (host, organization):
         # Only there: another address would be told what opens this one.
         token = known.token
     if not token:
         raise Invalid("the token is missing: paste it")
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise Invalid("that is no token: copy it again, and nothing around it")
-    own = form.maybe("own_token")
+    own = _token(visit, "own_token")
     projects = tuple(word for word in form.text("projects").replace(",", " ").split() if word)
     return Wish(
         integration=one.integration.id,
@@ -228,12 +236,12 @@ def _check(visit: Visit, one: Opened) -> Response[bytes]:
 
 def _undo(visit: Visit, one: Opened) -> Response[bytes]:
     """Disconnect: in Sentry and here, or only here."""
-    there, form = _connections(visit), visit.form
-    token = form.maybe("token")
-    if form.has("only_here"):
+    there = _connections(visit)
+    if visit.form.has("only_here"):
         there.forget(one.integration.id, visit.caller, visit.now)
         visit.back.changed()
         return visit.go(f"{one.path}/sentry", "Disconnected here. What is in Sentry stays there.")
+    token = _token(visit, "token")
     undoing = there.undoing(one.integration.id, token, visit.caller)
     if undoing.missing:
         return _page(visit, one, Shown(undoing=undoing, status=422))
