@@ -33,6 +33,7 @@ from tocsin.work.connected import Connections
 from tocsin.work.connectplan import NEEDED, SERVICE_ACTION, Plan, Wish
 from tocsin.work.refusals import Invalid
 from tocsin.work.respond import NotFound
+from tocsin.work.things import within
 
 CALLER = Caller(by=COMMAND_LINE, role=Role.OWNER, scope=EVERYTHING)
 SERVICES = """
@@ -488,7 +489,52 @@ def test_a_connection_stands_with_the_integrations_own_token(company: Company):
     own = company.sentry.app_token(company.sentry.slugs()[0])
     company.connect(replace(wish, own_token=own))
     checks = company.connections.standing("sentry", CALLER).checks
-    assert [one.key for one in checks if one.is_good] == ["token", "app", "rule:backend"]
+    assert [one.key for one in checks if one.is_good] == [
+        "token", "app", "rule:backend", "secret",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"status": "disabled"}, "of backend is disabled"),
+        ({"actions": [{"id": "sentry.mail.actions.NotifyEmailAction"}]}, "no longer has the"),
+    ],
+    ids=str,
+)
+def test_a_rule_that_tells_no_more_is_said(company: Company, changed: dict[str, Any], said: str):
+    wish = company.wish()
+    company.connect(wish)
+    (rule,) = company.sentry.state()["rules"]
+    path = f"/api/0/projects/acme/backend/rules/{rule['id']}/"
+    assert company.sentry.ask("PUT", path, {**rule, **changed}, wish.token)[0] == 200
+    checks = {one.key: one for one in company.connections.standing("sentry", CALLER).checks}
+    assert said in checks["rule:backend"].text
+    assert not checks["rule:backend"].is_good
+    assert checks["token"].is_good
+
+
+def test_a_project_that_is_gone_is_not_the_tokens_fault(company: Company):
+    company.connect(company.wish(projects=("backend", "search")))
+    company.sentry.do("faults", status=404, path="projects/acme/backend/rules")
+    checks = {one.key: one for one in company.connections.standing("sentry", CALLER).checks}
+    assert "the project backend is gone" in checks["rule:backend"].text
+    bad = [one.key for one in checks.values() if not one.is_good]
+    assert bad == ["rule:backend", "webhook"]
+
+
+def test_an_integration_without_its_client_secret_is_said(company: Company):
+    company.connect(company.wish())
+    (integration,) = company.plans.refresh().integrations
+    company.database.run(
+        lambda connection: within(connection, company.vault)["integrations"].merge(
+            integration, {"signing_secrets": []}, CALLER, NOW
+        )
+    )
+    company.plans.refresh()
+    checks = {one.key: one for one in company.connections.standing("sentry", CALLER).checks}
+    assert "what nobody signed is taken" in checks["secret"].text
+    assert not checks["secret"].is_good
 
 
 def disconnect(company: Company, token: str | None = None) -> None:

@@ -309,7 +309,7 @@ def rule(one: Rule) -> Json:
         "frequency": one.said.get("frequency", 30),
         "environment": one.said.get("environment"),
         "owner": None,
-        "status": "active",
+        "status": one.said.get("status", "active"),
         "snooze": False,
         "projects": [one.project.slug],
         "dateCreated": instant(one.made_at),

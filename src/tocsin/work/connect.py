@@ -356,17 +356,17 @@ class Connector:
             return f"Sentry did not keep what was sent: do it by hand: {step.text}"
         form = app_form(wish, here, there, app)
         fields = {
-            "webhook URL": lambda: f"Webhook URL: {form.webhook_url}",
-            "permissions": lambda: f"Permissions: {', '.join(form.scopes)}",
-            "webhooks": lambda: f"Webhooks: {', '.join(form.events)}",
-            "alert rule action": lambda: "Alert Rule Action: on",
-            "components": lambda: f"Schema: {msgspec.json.encode(form.schema).decode()}",
+            "webhook URL": f"Webhook URL: {form.webhook_url}",
+            "permissions": f"Permissions: {', '.join(form.scopes)}",
+            "webhooks": f"Webhooks: {', '.join(form.events)}",
+            "alert rule action": "Alert Rule Action: on",
+            "components": f"Schema: {msgspec.json.encode(form.schema).decode()}",
         }
         lost = list(differences(app, form))
         return (
             f"Sentry did not keep the {' and '.join(lost)} of the integration {app.name}: do it by"
             f" hand: open {settings_url(wish.host, wish.organization)}, the integration, and set"
-            f" {'; '.join(fields[one]() for one in lost)}"
+            f" {'; '.join(fields[one] for one in lost)}"
         )
 
     # -- whether it works

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from tocsin.core.access import Caller
 from tocsin.core.plans import Integration
-from tocsin.sentry.client import Place, Sentry, SentryError
-from tocsin.sentry.shapes import App
+from tocsin.sentry.client import NotThere, Place, Sentry, SentryError
+from tocsin.sentry.shapes import App, Rule
 from tocsin.store import sentry as connections
 from tocsin.store import setup
 from tocsin.store.audit import Change
@@ -26,6 +26,7 @@ from tocsin.work.connectplan import (
     Missing,
     missing_scopes,
     settings_url,
+    tells,
     was_made,
 )
 from tocsin.work.respond import NotFound
@@ -35,7 +36,7 @@ from tocsin.work.respond import NotFound
 class Check:
     """One thing that ought to be so."""
 
-    #: ``token``, ``app``, ``rule:PROJECT``, ``webhook``, ``look``.
+    #: ``token``, ``app``, ``rule:PROJECT``, ``secret``, ``webhook``, ``look``.
     key: str
     is_good: bool
     text: str
@@ -91,6 +92,7 @@ class Connections:
             plans = self._plans.current(connection)
             last = arrived(connection, plans, found.id, known.created_at)
         checks = self._asked(intake_urls(self._public_url, key), known)
+        checks.append(_secret_check(found))
         heard = "a webhook came since it was connected" if last else "no webhook came yet"
         checks.append(Check(key="webhook", is_good=last is not None, text=heard))
         if known.error is not None:
@@ -107,11 +109,12 @@ class Connections:
             apps = await sentry.apps()
             app = next((one for one in apps if one.uuid == known.app_id), None)
             checks.append(_app_check(app, urls))
-            for rule in known.rules:
-                there = {one.id for one in await sentry.rules(rule.project)}
-                is_there = rule.rule_id in there
-                text = f"the alert rule of {rule.project} is {'there' if is_there else 'gone'}"
-                checks.append(Check(key=f"rule:{rule.project}", is_good=is_there, text=text))
+            for made in known.rules:
+                try:
+                    rules = await sentry.rules(made.project)
+                except NotThere:
+                    rules = None
+                checks.append(_rule_check(made, rules, app, known))
             return checks
 
         try:
@@ -241,6 +244,40 @@ def _app_check(app: App | None, urls: Sequence[str]) -> Check:
         wrong = f"the integration {app.name} in Sentry does not tell of issues"
     text = wrong or f"the integration {app.name if app else ''} in Sentry is there"
     return Check(key="app", is_good=not wrong, text=text)
+
+
+def _rule_check(
+    made: RuleMade, rules: Sequence[Rule] | None, app: App | None, known: SentryConnection
+) -> Check:
+    """Say whether the alert rule of a project tells; without ``rules`` there is no project."""
+    found = next((one for one in rules or () if one.id == made.rule_id), None)
+    slug = app.slug if app else known.app_slug
+    if rules is None:
+        wrong = f"the project {made.project} is gone, or the token does not see it"
+    elif found is None:
+        wrong = f"the alert rule of {made.project} is gone"
+    elif found.status == "disabled":
+        wrong = f"the alert rule of {made.project} is disabled: enable it in Sentry"
+    elif not tells(found, slug, known.installation_id):
+        wrong = (
+            f"the alert rule of {made.project} no longer has the integration as its action: connect"
+            " again"
+        )
+    else:
+        wrong = ""
+    text = wrong or f"the alert rule of {made.project} is there"
+    return Check(key=f"rule:{made.project}", is_good=not wrong, text=text)
+
+
+def _secret_check(integration: Integration) -> Check:
+    """Say whether only what Sentry signs is taken."""
+    is_kept = bool(integration.signing_secrets)
+    text = (
+        "the client secret is kept: only what Sentry signs is taken"
+        if is_kept
+        else "there is no client secret here, so what nobody signed is taken: connect again"
+    )
+    return Check(key="secret", is_good=is_kept, text=text)
 
 
 def _needed(app_slug: str | None, rules: Sequence[RuleMade]) -> dict[str, str]:
