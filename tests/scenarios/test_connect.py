@@ -523,8 +523,8 @@ def test_a_project_that_is_gone_is_not_the_tokens_fault(company: Company):
     assert bad == ["rule:backend", "webhook"]
 
 
-def test_an_integration_without_its_client_secret_is_said(company: Company):
-    company.connect(company.wish())
+def without_secrets(company: Company) -> None:
+    """Take the client secrets out of the integration here."""
     (integration,) = company.plans.refresh().integrations
     company.database.run(
         lambda connection: within(connection, company.vault)["integrations"].merge(
@@ -532,6 +532,11 @@ def test_an_integration_without_its_client_secret_is_said(company: Company):
         )
     )
     company.plans.refresh()
+
+
+def test_an_integration_without_its_client_secret_is_said(company: Company):
+    company.connect(company.wish())
+    without_secrets(company)
     checks = {one.key: one for one in company.connections.standing("sentry", CALLER).checks}
     assert "what nobody signed is taken" in checks["secret"].text
     assert not checks["secret"].is_good
@@ -620,6 +625,33 @@ def test_connecting_again_after_that_works(company: Company):
     company.connect(company.wish())
     assert len(company.sentry.state()["apps"]) == 1
     assert company.sentry.state()["apps"][0]["clientSecret"] in company.secrets()
+
+
+def test_connecting_again_after_only_here_keeps_the_secret_and_what_was_made_is_ours(
+    company: Company,
+):
+    company.connect(company.wish())
+    (secret,) = company.secrets()
+    company.connections.forget("sentry", CALLER, NOW)
+    company.sentry.do("clock", forward=2 * 86_400)
+    assert "rotate" not in " ".join(step.text for step in company.plan(company.wish()).left)
+    assert company.connect(company.wish()).left == ()
+    assert "rotate" not in str(company.sentry.requests("POST"))
+    assert company.sentry.state()["apps"][0]["clientSecret"] == secret
+    assert company.secrets() == (secret,)
+    disconnect(company)
+    assert (company.sentry.state()["apps"], company.sentry.state()["rules"]) == ([], [])
+
+
+def test_a_secret_that_was_taken_out_here_meanwhile_is_rotated(company: Company):
+    company.connect(company.wish())
+    (secret,) = company.secrets()
+    company.connections.forget("sentry", CALLER, NOW)
+    without_secrets(company)
+    company.sentry.do("clock", forward=2 * 86_400)
+    company.connect(company.wish())
+    assert company.sentry.state()["apps"][0]["clientSecret"] != secret
+    assert company.secrets() == (company.sentry.state()["apps"][0]["clientSecret"],)
 
 
 def test_disconnecting_what_is_gone_in_sentry_is_no_fault(company: Company):

@@ -153,6 +153,33 @@ def of_installation(
     return [_read(row, vault) for row in connection.execute(query).mappings()]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What was noted of an organisation for an integration, by connections in use and before."""
+
+    #: The uuids of integrations in Sentry, whose client secret was kept then.
+    app_ids: frozenset[str] = frozenset()
+    #: The alert rules that Tocsin made.
+    rules_made: frozenset[RuleMade] = frozenset()
+
+
+def noted(connection: Connection, integration_id: str, host: str, organization: str) -> Noted:
+    """Return what was ever noted of an organisation for an integration."""
+    columns = sentry_connections.c
+    rows = connection.execute(
+        select(columns.app_id, columns.rules).where(
+            columns.integration_id == integration_id,
+            columns.host == host,
+            columns.organization == organization,
+        )
+    ).all()
+    rules = (RuleMade(**one) for row in rows for one in row.rules)
+    return Noted(
+        app_ids=frozenset(row.app_id for row in rows if row.app_id),
+        rules_made=frozenset(one for one in rules if one.was_made),
+    )
+
+
 def _first(
     connection: Connection, vault: Vault, *where: ColumnElement[bool]
 ) -> SentryConnection | None:

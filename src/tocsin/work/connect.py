@@ -33,7 +33,7 @@ from tocsin.store.audit import Change
 from tocsin.store.db import Database
 from tocsin.store.deliveries import LogFilter, log_page
 from tocsin.store.plans import PlansCache, changed
-from tocsin.store.sentry import Opening, RuleMade
+from tocsin.store.sentry import Noted, Opening, RuleMade
 from tocsin.store.vault import Vault
 from tocsin.store.views import DeliveryView
 from tocsin.work.configfile import IntegrationTable
@@ -51,6 +51,7 @@ from tocsin.work.connectplan import (
     differences,
     found_app,
     found_rule,
+    holds_secret,
     installation_of,
     missing_scopes,
     plan_of,
@@ -116,8 +117,9 @@ class Connector:
                     " with source sentry, or another name for a new one"
                 )
             urls: tuple[str, ...] = ()
-            known = None
+            known, noted = None, Noted()
             if found is not None:
+                noted = connections.noted(connection, found.id, wish.host, wish.organization)
                 key = setup.routing_keys(connection, self._vault)[found.id]
                 urls = tuple(intake_urls(self._public_url, key))
                 known = connections.of_integration(connection, self._vault, found.id)
@@ -141,6 +143,7 @@ class Connector:
             has_heard=has_heard,
             schema=self._schema_of(self._public_url, found.id) if found else {},
             beside=beside,
+            noted=noted,
         )
 
     def look(self, wish: Wish, here: Here) -> There:
@@ -265,13 +268,13 @@ class Connector:
         if app is None:
             raise Conflict("the integration in Sentry is gone: connect again")
         secret, slug = app.secret, app.slug
-        if secret is None:
+        if secret is None and not holds_secret(app, here):
             secret = self._ask(_place(wish), lambda one: one.rotate_secret(slug))
-        kept: str = secret
 
         def work(connection: Connection) -> None:
             setup.lock(connection)
-            self._write_secret(connection, here, kept, caller, now)
+            if secret is not None:
+                self._write_secret(connection, here, secret, caller, now)
             connection_id = _there(here.connection).id
             connections.set_app(
                 connection, connection_id, app.slug, app.uuid, installation_of(app, there)
@@ -304,7 +307,7 @@ class Connector:
     ) -> There:
         app, known = _there(found_app(here, there)), _there(here.connection)
         rule = found_rule(slug, here, there)
-        was_made = rule is None
+        was_made = rule is None or RuleMade(project=slug, rule_id=rule.id) in here.noted.rules_made
         if rule is None:
             form = rule_form(here, app, installation_of(app, there))
             rule = self._create_rule(wish, slug, form)

@@ -26,7 +26,7 @@ from tocsin.sentry.shapes import (
     Rule,
     RuleForm,
 )
-from tocsin.store.sentry import SentryConnection
+from tocsin.store.sentry import Noted, SentryConnection
 from tocsin.work.refusals import Invalid
 
 #: What the integration in Sentry is called.
@@ -118,6 +118,8 @@ class Here:
     schema: Mapping[str, Any] = field(default_factory=dict)
     #: The names of other integrations that are connected with the same organisation.
     beside: tuple[str, ...] = ()
+    #: What was noted of the organisation, also by connections that were taken back.
+    noted: Noted = field(default_factory=Noted)
 
     @property
     def has_action(self) -> bool:
@@ -360,7 +362,7 @@ def _app_steps(wish: Wish, here: Here, there: There) -> Iterator[Step]:
         and bool(here.integration.signing_secrets)
         and (app.secret is None or app.secret in here.integration.signing_secrets)
     )
-    rotates = app is not None and app.secret is None and not is_kept
+    rotates = app is not None and app.secret is None and not is_kept and not holds_secret(app, here)
     yield Step(
         key="secret",
         sign="~" if rotates else "+",
@@ -372,6 +374,12 @@ def _app_steps(wish: Wish, here: Here, there: There) -> Iterator[Step]:
         done="the client secret is kept: only what Sentry signs is taken",
         is_done=is_kept,
     )
+
+
+def holds_secret(app: App, here: Here) -> bool:
+    """Whether the client secret was kept already, by a connection that was taken back here only."""
+    is_kept = here.integration is not None and bool(here.integration.signing_secrets)
+    return is_kept and app.uuid in here.noted.app_ids
 
 
 def differences(app: App, form: AppForm) -> Iterator[str]:
