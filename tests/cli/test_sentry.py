@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes import ALL_SCOPES, FakeSentry
 from tests.outside import Telephones, Tocsin, telephones, until
+from tocsin.work.connectplan import APP_ACTION
 
 CONFIGURATION = """
 users:
@@ -43,6 +44,22 @@ def tocsin(tmp_path: Path, sqlite_url: str, phones: Telephones) -> Iterator[Tocs
 
 def arguments(sentry: FakeSentry, *more: str) -> list[str]:
     return ["sentry", "connect", "--org", "acme", "--host", sentry.url, *more]
+
+
+def rule_by_hand(sentry: FakeSentry) -> str:
+    """Make an alert rule in Sentry that tells Tocsin, as people do; return its id."""
+    action = {
+        "id": APP_ACTION, "sentryAppInstallationUuid": sentry.state()["installations"][0]["uuid"],
+        "hasSchemaFormConfig": True, "settings": [{"name": "service", "value": "checkout"}],
+    }  # fmt: skip
+    said = {
+        "name": "Since years", "actionMatch": "any", "frequency": 30, "conditions": [],
+        "actions": [action],
+    }  # fmt: skip
+    path = "/api/0/projects/acme/backend/rules/"
+    status, told = sentry.ask("POST", path, said, sentry.token())
+    assert status == 201, told
+    return str(told["id"])
 
 
 def connect(tocsin: Tocsin, sentry: FakeSentry, *more: str, token: str = "") -> Any:
@@ -222,6 +239,21 @@ def test_disconnecting_takes_it_all_back(tocsin: Tocsin, sentry: FakeSentry):
     twice = tocsin.run("sentry", "disconnect")
     assert twice.returncode == 1
     assert "no integration sentry that is connected" in twice.stderr
+
+
+def test_disconnecting_leaves_what_it_found_and_names_it(tocsin: Tocsin, sentry: FakeSentry):
+    tocsin.start()
+    connect(tocsin, sentry, "--no-test")
+    rule = rule_by_hand(sentry)
+    done = connect(tocsin, sentry, "--no-test", "--project", "backend")
+    assert done.returncode == 0, done.stderr
+    plan = tocsin.run("sentry", "disconnect", "--dry-run")
+    assert "delete the alert rule" not in plan.stdout
+    assert f"left for you to do by hand: The alert rule {rule} of backend" in plan.stderr
+    told = json.loads(tocsin.run("sentry", "disconnect", "--json").stdout)
+    assert [step["step"] for step in told["steps"]] == ["app", "token"]
+    assert len(told["by_hand"]) == 1
+    assert [one["id"] for one in sentry.state()["rules"]] == [rule]
 
 
 def test_disconnecting_without_the_scope_says_how_by_hand_and_can_be_only_here(

@@ -17,6 +17,7 @@ from tocsin.store import sentry as connections
 from tocsin.store.sentry import SentryConnection
 from tocsin.web.pages import sentry as page
 from tocsin.work.connect import Connector
+from tocsin.work.connectplan import SERVICE_ACTION
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +293,21 @@ def test_disconnecting_takes_it_back_or_says_what_the_token_lacks(
     assert "Disconnected" in manager.words
     assert (sentry.state()["apps"], sentry.state()["rules"]) == ([], [])
     assert connection(world) is None
+
+
+def test_disconnecting_leaves_a_rule_that_was_found_and_names_it(
+    world: World, manager: Browser, path: str, sentry: FakeSentry
+):
+    go(manager, path, plan(manager, path, sentry, projects=""))
+    action = {"id": SERVICE_ACTION, "service": sentry.slugs()[0]}
+    said = {"name": "Since years", "actionMatch": "any", "frequency": 30, "actions": [action]}
+    rules = "/api/0/projects/acme/backend/rules/"
+    assert sentry.ask("POST", rules, said, sentry.token())[0] == 201
+    go(manager, path, plan(manager, path, sentry))
+    manager.post(path, {"do": "undo"})
+    assert "Left for you to do by hand: The alert rule" in manager.words
+    assert [one["name"] for one in sentry.state()["rules"]] == ["Since years"]
+    assert sentry.state()["apps"] == []
 
 
 def test_disconnecting_with_what_is_no_token_is_refused_and_not_quoted(
