@@ -100,6 +100,19 @@ def test_issues_come_page_by_page_in_the_order_they_were_seen_last(sentry: FakeS
     assert ask(sentry.place(), paged(sentry)) == [made[0], *reversed(made[1:])]
 
 
+def test_issues_of_projects_that_the_tokens_person_has_not_joined_are_listed_too(
+    sentry: FakeSentry,
+):
+    sentry.do("join", person="ann@example.com", projects=["frontend"])
+    made = {sentry.issue(project=project)["id"] for project in ("backend", "frontend")}
+    place = sentry.place()
+    path = "/api/0/organizations/acme/issues/?query=is:unresolved"
+    _, unasked = sentry.ask("GET", path, token=place.token)
+    assert [one["project"]["slug"] for one in unasked] == ["frontend"]
+    page = ask(place, lambda asked: asked.issues("is:unresolved"))
+    assert {one.id for one in page.items} == made
+
+
 def test_of_issues_seen_at_the_same_instant_none_is_lost_between_pages(sentry: FakeSentry):
     sentry.do("clock", forward=0)
     made = {sentry.issue(title=f"E: {number}")["id"] for number in range(5)}

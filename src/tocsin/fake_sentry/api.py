@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tocsin.fake_sentry import written
 from tocsin.fake_sentry.asked import Asked
-from tocsin.fake_sentry.things import ROLES, App, Issue, Json, Organization, Refusal
+from tocsin.fake_sentry.things import ROLES, App, Issue, Json, Organization, Project, Refusal
 
 #: How an answer is told: its status and what it says.
 Told = tuple[int, Json | list[Json] | None]
@@ -68,16 +68,30 @@ def issues(asked: Asked, org: str) -> Told:
     if found:
         since = now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     words = asked.query.get("query", "is:unresolved").split()
+    about = _projects(asked, home)
     matching = [
         one
         for one in home.issues.values()
-        if one.last_seen >= since and all(_finds(word, one, now) for word in words)
+        if one.project in about
+        and one.last_seen >= since
+        and all(_finds(word, one, now) for word in words)
     ]
     sort = asked.query.get("sort", "date")
     if sort not in ("date", "new", "freq", "user", "trends", "inbox"):
         raise Refusal(400, f"Invalid sort {sort}")
     key = _by_first_seen if sort == "new" else _by_last_seen
     return 200, asked.keyed_page(matching, key, lambda one: written.issue(asked.world, home, one))
+
+
+def _projects(asked: Asked, home: Organization) -> list[Project]:
+    """Return which projects are meant: unless it says, those that whoever asks has joined."""
+    wanted = asked.query.get("project")
+    if wanted == "-1":
+        return home.projects
+    if wanted is not None:
+        return [home.project(wanted)]
+    joined = asked.token.person.joined if asked.token.person else None
+    return [one for one in home.projects if joined is None or one.slug in joined]
 
 
 def _by_last_seen(issue: Issue) -> int:

@@ -107,6 +107,11 @@ class Control:
             made = self._world.add_token(scopes=scopes or {"org:ci"})
         return {"token": made.token, "scopes": sorted(made.scopes)}
 
+    def join(self, said: Json) -> Any:
+        """Let somebody be in the teams of these projects only."""
+        self._person(self._home(said), said["person"]).joined = frozenset(said["projects"])
+        return {}
+
     def revoke(self, said: Json) -> Any:
         """Let a token open nothing any more."""
         left = [one for one in self._world.tokens if one.token != said["token"]]
@@ -310,7 +315,7 @@ _UNLOCKED = frozenset({"rule", "select", "link", "settle"})
 _DEEDS: Mapping[str, Callable[[Control, Json], Any]] = {
     name: getattr(Control, name)
     for name in (
-        "organization", "token", "revoke", "publish", "state", "settings", "clock",
+        "organization", "token", "join", "revoke", "publish", "state", "settings", "clock",
         "issue", "event", "act", "rule", "test_rule", "select", "link",
         "webhooks", "forget", "take", "release", "settle", "faults", "requests",
     )

@@ -48,6 +48,8 @@ class Person:
     email: str
     name: str
     role: str = "member"
+    #: Slugs of projects whose teams they have joined; None for all there are.
+    joined: frozenset[str] | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -70,6 +70,9 @@ PATIENCE = timedelta(seconds=5)
 MAX_PAGES = 50
 _PER_PAGE = 100
 
+#: Every project that the token may see, as a list of issues is asked for them.
+_ALL_PROJECTS = "-1"
+
 #: Calls in all where the first was told to wait, or (to read) met a fault of a moment.
 _TRIES = 3
 _TRY_AGAIN = frozenset({502, 503, 504})
@@ -188,6 +191,8 @@ class Sentry:
         """Return one page of the issues that a search finds."""
         asked: dict[str, str] = {
             "query": query,
+            # Unasked, Sentry leaves out projects whose teams a token's person has not joined.
+            "project": _ALL_PROJECTS,
             "statsPeriod": stats_period,
             "sort": sort,
             "limit": str(limit),
