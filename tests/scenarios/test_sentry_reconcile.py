@@ -202,11 +202,66 @@ def test_what_was_there_before_the_connection_is_left_alone(world: World, sentry
     assert world.incidents() == []
 
 
-def test_what_no_rule_of_ours_is_about_is_not_missing(both: BothSides):
+def test_what_is_lost_of_a_project_without_our_rule_is_found_too(both: BothSides):
+    """The `issue` webhooks are those of the whole organisation."""
+    both.breaks(project="frontend")
+    assert both.lose_all() == ["issue.created"]
+    both.forward(minutes=10)
+    both.world.expect("ann")
+    assert lost(both) == 1
+
+
+def test_what_is_known_here_of_a_project_without_our_rule_is_compared_too(both: BothSides):
+    issue = both.breaks(project="frontend")
+    both.deliver_all()
+    both.world.expect("ann")
+    both.sentry.act(issue, "resolve", by="bob")
+    both.deliver_all()
+    both.forward(minutes=1)
+    both.happens_again(issue)
+    assert both.lose_all() == ["issue.unresolved"]
+    both.world.forget()
+    both.forward(minutes=10)
+    both.world.expect("ann")
+    assert statuses(both) == ["resolved", "triggered"]
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["a rule that filters", "a rule deleted"])
+def test_a_rule_decides_nothing_where_the_issue_webhooks_page(both: BothSides, is_there: bool):
+    """What its filter lets past and what is told of no more by it, `issue.created` still tells."""
+    (rule,) = both.sentry.state()["rules"]
+    path, person = f"/api/0/projects/acme/backend/rules/{rule['id']}/", both.sentry.token()
+    level = {"id": "sentry.rules.filters.level.LevelFilter", "match": "gte", "level": "50"}
+    changed = {**rule, "filters": [level]} if is_there else None
+    both.sentry.ask("PUT" if is_there else "DELETE", path, changed, person)
+    both.breaks(level="warning")
+    assert both.lose_all() == ["issue.created"]
+    both.forward(minutes=10)
+    both.world.expect("ann")
+
+
+def test_what_no_webhook_would_have_opened_is_not_missing(world: World, sentry: FakeSentry):
+    """New issues are left to the rules, and Sentry alone knows what their filters let through."""
+    world.configure(PEOPLE, ONE_STEP, overriding("issue.created: none"))
+    both = BothSides.join(world, sentry)
+    issue = both.breaks()
     both.breaks(project="frontend")
     both.lose_all()
     both.forward(hours=1)
-    assert both.world.incidents() == []
+    assert (world.incidents(), world.deliveries()) == ([], [])
+    both.sentry.act(issue, "resolve", by="bob")
+    both.forward(minutes=1)
+    both.happens_again(issue)
+    both.lose_all()
+    both.forward(minutes=10)
+    world.expect("ann")
+    assert both.said()[0] == f"unresolved in Sentry (regressed) ({FOUND})"
+
+
+def overriding(actions: str) -> str:
+    """Return the service, with an integration whose own table has these actions."""
+    table = f"overrides: {{action: {{{actions}}}}}, routing_key:"
+    return SERVICE.replace("routing_key:", table)
 
 
 def test_routes_hold_for_what_is_found(world: World, sentry: FakeSentry):

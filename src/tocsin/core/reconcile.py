@@ -41,13 +41,16 @@ COUNTED_FOR = timedelta(days=7)
 FOUND = "found by asking Sentry, webhook missing"
 
 
+#: The actions of the ``issue`` webhooks that tell of what is unresolved: new, or back.
+CREATED = "created"
+UNRESOLVED = "unresolved"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """An unresolved issue, as a list tells it."""
 
     issue_id: str
-    #: The slug of its project.
-    project: str
     substatus: str | None
     first_seen: datetime | None
     last_seen: datetime | None
@@ -78,9 +81,17 @@ class Sifting(StrEnum):
 _BACK = frozenset({"regressed", "escalating"})
 
 
-def sift(listed: Listed, known: Known | None, connected_at: datetime, now: datetime) -> Sifting:
+def sift(
+    listed: Listed,
+    known: Known | None,
+    opening: Collection[str],
+    connected_at: datetime,
+    now: datetime,
+) -> Sifting:
     """Say whether the webhook of an issue that is unresolved in Sentry may be missing.
 
+    ``opening`` has the actions whose webhook opens an incident here: of what is unknown here, no
+    other is missed. Sentry sends them of every project, and whatever rules there are.
     What was there before the connection was made counts only once it came back; what was resolved
     here and is only unresolved still, as it was, is not missing.
     """
@@ -89,11 +100,12 @@ def sift(listed: Listed, known: Known | None, connected_at: datetime, now: datet
         return Sifting.DOUBTFUL if is_over and listed.substatus != "new" else Sifting.FINE
     if listed.first_seen is None:
         return Sifting.FINE
-    if listed.first_seen >= connected_at:
+    if listed.first_seen >= connected_at and CREATED in opening:
         waits = listed.first_seen > now - ON_ITS_WAY
         return Sifting.FINE if waits else Sifting.LOST
     seen = listed.last_seen is not None and listed.last_seen >= connected_at
-    return Sifting.DOUBTFUL if seen and is_back(listed) else Sifting.FINE
+    is_told = UNRESOLVED in opening and is_back(listed)
+    return Sifting.DOUBTFUL if seen and is_told else Sifting.FINE
 
 
 def is_back(listed: Listed) -> bool:

@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from tocsin.core.mirror import Stand
 from tocsin.core.reconcile import (
     CLOSER,
+    CREATED,
     DEADLINE,
     PAGES,
+    UNRESOLVED,
     Known,
     Listed,
     Sifting,
@@ -36,8 +38,9 @@ Recall = Callable[[Sequence[str]], Awaitable[Mapping[str, Known]]]
 class Look:
     """What to look for."""
 
-    #: Slugs of projects that have an alert rule of ours.
-    projects: frozenset[str]
+    #: Actions of an issue whose webhook opens an incident here: of what is unknown, no others are
+    #: missing.
+    opening: frozenset[str]
     #: Issues that are open here.
     open_issues: Sequence[str]
     connected_at: datetime
@@ -157,13 +160,12 @@ class _Walk:
         for issue in issues:
             self._hear_of(issue)
         wanted = self.wanted
-        ours = [one for one in issues if one.project and one.project.slug in wanted.projects]
-        known = await self.recall([one.id for one in ours])
-        for issue in ours:
+        known = await self.recall([one.id for one in issues])
+        for issue in issues:
             listed, here = _listed(issue), known.get(issue.id)
-            found = sift(listed, here, wanted.connected_at, wanted.began_at)
+            found = sift(listed, here, wanted.opening, wanted.connected_at, wanted.began_at)
             if found is Sifting.LOST and issue.first_seen is not None:
-                self._miss(issue, "created", issue.first_seen)
+                self._miss(issue, CREATED, issue.first_seen)
             elif found is Sifting.DOUBTFUL:
                 self.doubts[issue.id] = (listed, here)
 
@@ -185,7 +187,7 @@ class _Walk:
                 continue
             at = came_back(stand_of(issue), known, wanted.connected_at, wanted.began_at)
             if at is not None:
-                self._miss(issue, "unresolved", at)
+                self._miss(issue, UNRESOLVED, at)
 
     def _miss(self, issue: Issue, action: str, at: datetime) -> None:
         self.seen.missed.append(
@@ -213,7 +215,6 @@ class _Walk:
 def _listed(issue: Issue) -> Listed:
     return Listed(
         issue_id=issue.id,
-        project=issue.project.slug if issue.project else "",
         substatus=issue.substatus,
         first_seen=issue.first_seen,
         last_seen=issue.last_seen,

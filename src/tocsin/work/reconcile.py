@@ -14,11 +14,21 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from tocsin.core.dialect import Dialect, identify
+from tocsin.core.dialect import Dialect, identify, read
 from tocsin.core.mirror import issue_of
-from tocsin.core.model import DeliveryStatus
+from tocsin.core.model import DeliveryStatus, Verb
 from tocsin.core.plans import Integration
-from tocsin.core.reconcile import AFTER_ERRORS, EVERY, FOUND, OVERLAP, Ending, Known, ended
+from tocsin.core.reconcile import (
+    AFTER_ERRORS,
+    CREATED,
+    EVERY,
+    FOUND,
+    OVERLAP,
+    UNRESOLVED,
+    Ending,
+    Known,
+    ended,
+)
 from tocsin.core.retry import MAX_RETRY_AFTER
 from tocsin.sentry.client import Place
 from tocsin.sentry.looking import Look, Missed, Over, Seen
@@ -103,7 +113,7 @@ class Reconciler:
             installation_id=there.installation_id,
             place=place_of(there),
             look=Look(
-                projects=frozenset(rule.project for rule in there.rules),
+                opening=self._opening(integration),
                 open_issues=[one for one in issues if self._key(integration, one) in set(keys)],
                 connected_at=there.created_at,
                 since=since - OVERLAP,
@@ -115,9 +125,22 @@ class Reconciler:
     def _key(self, integration: Integration, issue_id: str) -> str:
         """Return the dedup key that a webhook about an issue would have had."""
         dialect = self._dialects[dialect_for(integration, STYLE)]
-        body = {"action": "created", "data": {"issue": {"id": issue_id}}}
-        reading = identify(dialect, body, _RESOURCE)
+        reading = identify(dialect, _hook(CREATED, issue_id), _RESOURCE)
         return (reading.dedup_key if reading else None) or ""
+
+    def _opening(self, integration: Integration) -> frozenset[str]:
+        """Return with which actions an ``issue`` webhook opens an incident of an integration.
+
+        Sentry sends those of every project, whatever rules it has.
+        """
+        dialect = self._dialects[dialect_for(integration, STYLE)]
+        told = {
+            action: read(dialect, _hook(action, "1"), _RESOURCE, integration)
+            for action in (CREATED, UNRESOLVED)
+        }
+        return frozenset(
+            action for action, signal in told.items() if signal and signal.verb is Verb.TRIGGER
+        )
 
     def recall(self, question: Question, issue_ids: Sequence[str]) -> Mapping[str, Known]:
         """Return what is known here of issues."""
@@ -213,9 +236,14 @@ class _Found:
     marks: str
 
 
+def _hook(action: str, issue_id: str) -> dict[str, Any]:
+    """Return the least that a webhook about an issue says."""
+    return {"action": action, "data": {"issue": {"id": issue_id}}}
+
+
 def _missed(one: Missed, here: Remembered | None) -> _Found | None:
     resolved_at = here.known.resolved_at if here else None
-    if here is not None and (resolved_at is None or one.action == "created"):
+    if here is not None and (resolved_at is None or one.action == CREATED):
         # It came while we asked.
         return None
     marks = f"{one.at.isoformat()}:{resolved_at.isoformat() if resolved_at else ''}"
