@@ -354,3 +354,14 @@ def test_it_ends_with_whoever_started_it():
     assert made._process.wait(timeout=20) == 0
     made._process.stdout.close()
     made._line.close()
+
+
+def test_an_issue_that_was_merged_leads_to_the_other_one(sentry: FakeSentry):
+    gone, kept = (sentry.issue()["id"] for _ in range(2))
+    sentry.act(gone, "merge", into=kept)
+    token = sentry.token()
+    issues = "/api/0/organizations/acme/issues/"
+    status, told = sentry.ask("GET", f"{issues}{gone}/", token=token)
+    assert (status, told["id"], told["count"]) == (200, kept, "2")
+    _, listed = sentry.ask("GET", f"{issues}?query=is:unresolved", token=token)
+    assert [one["id"] for one in listed] == [kept]

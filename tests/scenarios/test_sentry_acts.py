@@ -184,6 +184,17 @@ def test_a_persons_change_there_wins_over_an_older_one_here(both: BothSides):
     assert both.said()[-1] == "not resolved in Sentry: in Sentry it was set to archived by Bob"
 
 
+def test_what_was_merged_into_another_there_is_left_alone(both: BothSides):
+    """Its id leads to the other issue, which nobody here meant."""
+    issue = opened(both)
+    other = opened(both)
+    both.sentry.act(issue, "merge", into=other)
+    both.world.act("bob", respond.resolve)
+    assert both.issue(other)["status"] == "unresolved"
+    assert both.states() == [("resolve", "dropped")]
+    assert both.said()[-1] == "not resolved in Sentry: in Sentry it was merged into BACKEND-2"
+
+
 def test_an_assignment_there_wins_over_an_older_one_here(both: BothSides):
     issue = opened(both)
     both.sentry.do("faults", away=True)

@@ -122,6 +122,28 @@ def test_what_was_deleted_there_is_resolved_here(both: BothSides):
     assert both.said()[-1] == f"resolved in Sentry (deleted) ({FOUND})"
 
 
+def test_what_was_merged_into_another_there_is_resolved_here(both: BothSides):
+    issue = opened(both)
+    other = opened(both)
+    both.sentry.act(issue, "merge", into=other)
+    both.forward(**LOOK)
+    assert statuses(both) == ["resolved", "triggered"]
+    assert both.said()[-1] == f"resolved in Sentry (merged into BACKEND-2) ({FOUND})"
+    both.forward(hours=1)
+    assert statuses(both) == ["resolved", "triggered"]
+
+
+def test_what_was_merged_into_what_is_resolved_says_so_too(both: BothSides):
+    """Its id leads to the other one, which has a state of its own."""
+    issue = opened(both)
+    other = opened(both)
+    both.sentry.act(other, "resolve", by="bob")
+    both.deliver_all()
+    both.sentry.act(issue, "merge", into=other)
+    both.forward(**LOOK)
+    assert both.said()[-1] == f"resolved in Sentry (merged into BACKEND-2) ({FOUND})"
+
+
 def test_what_we_archived_for_a_snooze_is_not_resolved(both: BothSides):
     opened(both)
     until = both.world.now + timedelta(hours=2)

@@ -148,10 +148,11 @@ def _within(value: str, at: datetime, now: datetime) -> bool:
 
 
 def found_issue(asked: Asked, org: str, issue: str) -> tuple[Organization, Issue]:
-    """Return an issue by its id or short id."""
+    """Return an issue by its id or short id; for one that was merged away, what it went into."""
     home = asked.world.organization(org)
+    wanted = str(home.successor(int(issue))) if issue.isdecimal() else issue
     for one in home.issues.values():
-        if issue in (str(one.id), one.short_id):
+        if wanted in (str(one.id), one.short_id):
             return home, one
     raise Refusal(404, "The requested resource does not exist")
 

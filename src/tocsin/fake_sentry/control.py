@@ -197,6 +197,8 @@ class Control:
             self._life.note(home, issue, said["text"], by)
         elif what == "delete":
             del home.issues[issue.id]
+        elif what == "merge":
+            self._life.merge(home, issue, int(said["into"]))
         elif what == "escalate":
             self._life.escalate(home, issue, said)
         else:

@@ -300,6 +300,20 @@ class Life:
         self._tell(home, "comment", "created", data, by)
         return made
 
+    def merge(self, home: Organization, issue: Issue, into: int) -> None:
+        """Let an issue become part of another: nobody is told, and its id leads there."""
+        survivor = home.issues.get(home.successor(into))
+        if survivor is None or survivor is issue:
+            raise Refusal(400, {"detail": "there is no such issue to merge into"})
+        del home.issues[issue.id]
+        home.merged[issue.id] = survivor.id
+        survivor.events = sorted([*survivor.events, *issue.events], key=lambda one: one.at)
+        survivor.count += issue.count
+        survivor.users |= issue.users
+        survivor.first_seen = min(survivor.first_seen, issue.first_seen)
+        survivor.last_seen = max(survivor.last_seen, issue.last_seen)
+        self._remember(survivor, "merge", None)
+
     def wake(self) -> None:
         """Let come back what was archived until now."""
         now = self._world.clock.now()

@@ -199,6 +199,8 @@ class Organization:
     people: list[Person] = field(default_factory=list)
     projects: list[Project] = field(default_factory=list)
     issues: dict[int, Issue] = field(default_factory=dict)
+    #: Issues that were merged into another, to which.
+    merged: dict[int, int] = field(default_factory=dict)
     apps: list[App] = field(default_factory=list)
     installations: list[Installation] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
@@ -214,6 +216,12 @@ class Organization:
             if reference in (one.slug, str(one.id)):
                 return one
         raise Refusal(404, "The requested resource does not exist")
+
+    def successor(self, issue: int) -> int:
+        """Return what an issue was merged into in the end: itself where it was not."""
+        while issue in self.merged:
+            issue = self.merged[issue]
+        return issue
 
     def app(self, slug: str) -> App | None:
         """Return one of its own integrations."""

@@ -27,7 +27,7 @@ from tocsin.sentry.errors import (
     Unreachable,
 )
 from tocsin.sentry.reading import context_of, stand_of
-from tocsin.sentry.shapes import IssueChange
+from tocsin.sentry.shapes import Issue, IssueChange
 
 #: What the link in Sentry's sidebar belongs to.
 PROJECT = "Tocsin"
@@ -69,11 +69,18 @@ async def _perform(sentry: Sentry, order: Order, now: datetime) -> Done:
         return await _context(sentry, order)
     ruling = Ruling(Verdict.DO)
     if task.act in CHANGES:
-        stand = stand_of(await sentry.issue(task.issue_id))
-        ruling = decide(task, stand, order.ours, has_name=order.has_name)
+        issue = await sentry.issue(task.issue_id)
+        if issue.id != task.issue_id:
+            return Done(task=task, verdict=Verdict.DROP, why=_merged(issue))
+        ruling = decide(task, stand_of(issue), order.ours, has_name=order.has_name)
     if ruling.verdict is Verdict.DO:
         await _DO[task.act](sentry, order, now)
     return Done(task=task, verdict=ruling.verdict, why=ruling.why)
+
+
+def _merged(issue: Issue) -> str:
+    """Say why nothing is done about an issue whose id leads to this other one."""
+    return f"in Sentry it was merged into {issue.short_id or issue.id}"
 
 
 async def _assign(sentry: Sentry, order: Order, _now: datetime) -> None:

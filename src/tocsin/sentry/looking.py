@@ -71,6 +71,8 @@ class Over:
     #: None for one that is not there any more.
     stand: Stand | None
     raw: bytes | None
+    #: What people call the issue that it was merged into; empty where it was not.
+    merged_into: str = ""
 
 
 @dataclass(slots=True)
@@ -185,6 +187,9 @@ class _Walk:
                 issue = await self.sentry.issue(listed.issue_id)
             except NotThere:
                 continue
+            if issue.id != listed.issue_id:
+                # Merged since the list was made: the other one is listed by itself.
+                continue
             at = came_back(stand_of(issue), known, wanted.connected_at, wanted.began_at)
             if at is not None:
                 self._miss(issue, UNRESOLVED, at)
@@ -203,6 +208,10 @@ class _Walk:
                 issue = await self.sentry.issue(id_)
             except NotThere:
                 self.seen.over.append(Over(issue_id=id_, stand=None, raw=None))
+                continue
+            if issue.id != id_:
+                into = issue.short_id or f"issue {issue.id}"
+                self.seen.over.append(Over(issue_id=id_, stand=None, raw=None, merged_into=into))
                 continue
             stand = stand_of(issue)
             if stand.status != "unresolved":

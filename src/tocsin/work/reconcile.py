@@ -251,7 +251,8 @@ def _missed(one: Missed, here: Remembered | None) -> _Found | None:
 
 
 def _over(over: Over, ending: Ending, here: Remembered) -> _Found:
-    gone = {"id": over.issue_id, "title": here.title, "substatus": Ending.DELETED.value}
+    why = f"merged into {over.merged_into}" if over.merged_into else Ending.DELETED.value
+    gone = {"id": over.issue_id, "title": here.title, "substatus": why}
     is_gone = ending is Ending.DELETED or over.raw is None
     return _Found(
         issue_id=over.issue_id,
