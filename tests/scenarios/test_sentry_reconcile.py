@@ -364,6 +364,32 @@ def test_a_sentry_that_cannot_be_asked_changes_nothing_and_is_asked_again(
     both.world.forget()
 
 
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_one_issue_that_cannot_be_asked_for_holds_up_no_other(both: BothSides, status: int):
+    stuck, over, back, stuck_too = (opened(both) for _ in range(4))
+    for issue in (back, stuck_too):
+        both.sentry.act(issue, "resolve", by="bob")
+    both.deliver_all()
+    both.forward(minutes=1)
+    for issue in (stuck, over):
+        both.sentry.act(issue, "resolve", by="bob")
+    for issue in (back, stuck_too):
+        both.happens_again(issue)
+    both.lose_all()
+    both.world.forget()
+    both.sentry.do("faults", status=status, path=f"/issues/({stuck}|{stuck_too})/")
+    both.forward(minutes=10)
+    assert statuses(both) == ["triggered", "resolved", "resolved", "resolved", "triggered"]
+    with both.world.database.read() as connection:
+        assert connection.scalar(select(sentry_connections.c.error)) is None
+    both.be_well()
+    both.forward(**LOOK)
+    assert statuses(both)[0] == "resolved"
+    assert statuses(both)[-1] == "triggered"
+    assert len(statuses(both)) == 6
+    both.world.forget()
+
+
 @pytest.mark.parametrize("is_understood", [True, False])
 def test_what_came_in_while_sentry_was_asked_is_newer_than_its_answer(
     both: BothSides, is_understood: bool

@@ -23,12 +23,15 @@ from tocsin.core.reconcile import (
     sift,
 )
 from tocsin.sentry.client import Sentry
-from tocsin.sentry.errors import NotThere, RateLimited, Refused, SentryError
+from tocsin.sentry.errors import Broken, NotPermitted, NotThere, RateLimited, Refused, SentryError
 from tocsin.sentry.reading import stand_of
 from tocsin.sentry.shapes import Issue, IssuePage
 
 #: How far back a list of issues reaches.
 _PERIOD = "14d"
+
+#: What may be wrong with one issue, and with no other: it has its turn again.
+_OF_ONE = (NotPermitted, Refused, Broken)
 
 #: Given issues, what is known of them here; what is not known is left out.
 Recall = Callable[[Sequence[str]], Awaitable[Mapping[str, Known]]]
@@ -185,7 +188,7 @@ class _Walk:
         for listed, known in first[:CLOSER]:
             try:
                 issue = await self.sentry.issue(listed.issue_id)
-            except NotThere:
+            except (NotThere, *_OF_ONE):
                 continue
             if issue.id != listed.issue_id:
                 # Merged since the list was made: the other one is listed by itself.
@@ -208,6 +211,8 @@ class _Walk:
                 issue = await self.sentry.issue(id_)
             except NotThere:
                 self.seen.over.append(Over(issue_id=id_, stand=None, raw=None))
+                continue
+            except _OF_ONE:
                 continue
             if issue.id != id_:
                 into = issue.short_id or f"issue {issue.id}"
