@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, select
 
 from tests.fakes import FakeSentry
-from tests.world import KEY, World
+from tests.world import KEY, ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.model import TOCSIN
 from tocsin.core.sentry import Acknowledging, Switches
 from tocsin.sentry.client import Lines
@@ -20,6 +20,7 @@ from tocsin.store.audit import Change
 from tocsin.store.plans import changed
 from tocsin.store.sentry import Opening, RuleMade
 from tocsin.store.tables import sentry_tasks
+from tocsin.store.vault import Vault, new_secret_key
 
 _ACTION = "sentry.rules.actions.notify_event_service.NotifyEventServiceAction"
 _CONDITION = "sentry.rules.conditions"
@@ -132,6 +133,22 @@ class BothSides:
         connections.set_switches(connection, id_, switches)
         changed(connection, now, TOCSIN, Change(kind="sentry.connected", subject="acme"))
         self.connection_id = id_
+
+    def seal_off(self) -> str:
+        """Connect a second organisation, by a token that nobody can open; return its id."""
+        world = self.world
+        extra = "  - {name: other, service: checkout, routing_key: another-routing-key}\n"
+        world.configure(PEOPLE, ONE_STEP, SERVICE + extra)
+        found = world.plans.refresh().integrations.values()
+        integration = next(one.id for one in found if one.name == "other")
+        opening = Opening(
+            host=self.sentry.url, organization="gone", token="t", scopes=(),
+            actor_type=None, actor_id=None,
+        )  # fmt: skip
+        vault = Vault([new_secret_key()])
+        return world.database.run(
+            lambda c: connections.put(c, vault, integration, opening, world.now)
+        )
 
     # -- time
 

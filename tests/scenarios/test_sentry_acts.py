@@ -11,6 +11,8 @@ from tests.both_sides import FAULTS, BothSides, switches
 from tests.fakes import FakeSentry
 from tests.world import World
 from tocsin.core.sentry import Acknowledging
+from tocsin.store import jobs
+from tocsin.store.jobs import Kind
 from tocsin.work import respond
 
 
@@ -316,6 +318,14 @@ def test_acts_on_one_issue_keep_their_order(both: BothSides):
     assert there["status"] == "resolved"
     assert both.states()[-1] == ("resolve", "done")
     assert [state for _, state in both.states()[:2]] == ["dropped", "dropped"]
+
+
+def test_a_token_that_cannot_be_opened_holds_up_no_other_organisation(both: BothSides):
+    issue = opened(both)
+    sealed = both.seal_off()
+    both.world.database.run(lambda c: jobs.put(c, [(Kind.SENTRY, sealed, both.world.now)]))
+    both.world.act("ann", respond.acknowledge)
+    assert both.issue(issue)["assignedTo"]["email"] == "ann@example.com"
 
 
 def test_what_was_to_be_done_when_disconnected_is_dropped(both: BothSides):

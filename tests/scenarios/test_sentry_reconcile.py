@@ -464,6 +464,20 @@ def test_one_organisation_that_does_not_answer_holds_up_no_other(world: World, s
     assert "cannot be reached" in errors["gone"]
 
 
+def test_a_token_that_cannot_be_opened_holds_up_no_other_organisation(both: BothSides):
+    sealed = both.seal_off()
+    both.world.database.run(lambda c: arm(c, both.world.now, at_once=True))
+    both.breaks()
+    both.lose_all()
+    both.forward(minutes=10)
+    both.world.expect("ann")
+    with both.world.database.read() as connection:
+        columns = sentry_connections.c
+        errors = dict(connection.execute(select(columns.id, columns.error)).all())
+    assert errors[both.connection_id] is None
+    assert "the secret keys do not open its token" in errors[sealed]
+
+
 def test_each_start_asks_at_once(both: BothSides):
     world = both.world
     both.forward(minutes=1)

@@ -29,6 +29,7 @@ from tocsin.core.mirror import (
 )
 from tocsin.core.model import Incident, TimelineKind
 from tocsin.core.plans import Plans
+from tocsin.core.reconcile import AFTER_ERRORS
 from tocsin.core.retry import MAX_RETRY_AFTER, backoff
 from tocsin.sentry.client import Place
 from tocsin.store import contexts, incidents, jobs, sentry, sentrytasks
@@ -37,7 +38,7 @@ from tocsin.store.jobs import Job, Kind
 from tocsin.store.plans import PlansCache
 from tocsin.store.sentry import SentryConnection
 from tocsin.store.sentrytasks import Finished
-from tocsin.store.vault import Vault
+from tocsin.store.vault import Vault, WrongKeys
 
 #: Connections at a time, tasks of each, and how long they are nobody else's.
 AT_ONCE = 10
@@ -52,6 +53,11 @@ GIVE_UP: Mapping[Act, timedelta] = {
     **dict.fromkeys(Act, timedelta(hours=24)),
     Act.CONTEXT: timedelta(hours=1),
 }
+
+_SEALED = (
+    "the secret keys do not open its token: set TOCSIN_SECRET_KEYS to those that it was kept with,"
+    " or connect with Sentry again"
+)
 
 #: Who did it, on timelines.
 _BY = "tocsin"
@@ -87,7 +93,11 @@ class Mirror:
     def _begin(self, connection: Connection, now: datetime) -> list[Batch]:
         batches = []
         for job in jobs.claim(connection, Kind.SENTRY, now, LEASE, AT_ONCE):
-            there = sentry.find(connection, self._vault, job.subject_id)
+            try:
+                there = sentry.find(connection, self._vault, job.subject_id)
+            except WrongKeys:
+                wait_for_keys(connection, job, now)
+                continue
             if there is None:
                 sentrytasks.drop_all(connection, job.subject_id, now, "disconnected from Sentry")
                 jobs.finish(connection, [job])
@@ -149,6 +159,13 @@ class Mirror:
 def place_of(there: SentryConnection) -> Place:
     """Return where a connection leads, and what opens it."""
     return Place(host=there.host, organization=there.organization, token=there.token)
+
+
+def wait_for_keys(connection: Connection, job: Job, now: datetime) -> None:
+    """Put a job off whose connection's token cannot be opened, where people see it."""
+    wait = AFTER_ERRORS[min(job.failures, len(AFTER_ERRORS) - 1)]
+    sentry.note_error(connection, job.subject_id, _SEALED, now)
+    jobs.retry(connection, job, now + wait, _SEALED)
 
 
 def _dropped(task: Task, until: datetime, now: datetime, why: str | None) -> Finished:

@@ -39,9 +39,9 @@ from tocsin.store.jobs import Job, Kind
 from tocsin.store.missing import STYLE, Remembered
 from tocsin.store.plans import PlansCache
 from tocsin.store.sentry import SentryConnection
-from tocsin.store.vault import Vault
+from tocsin.store.vault import Vault, WrongKeys
 from tocsin.work.intake import dialect_for
-from tocsin.work.mirror import place_of
+from tocsin.work.mirror import place_of, wait_for_keys
 
 #: Looks at a time, and how long each is nobody else's: more than it may take.
 AT_ONCE = 10
@@ -84,7 +84,11 @@ class Reconciler:
     def _begin(self, connection: Connection, now: datetime) -> list[Question]:
         questions = []
         for job in jobs.claim(connection, Kind.RECONCILE, now, LEASE, AT_ONCE):
-            there = sentry.find(connection, self._vault, job.subject_id)
+            try:
+                there = sentry.find(connection, self._vault, job.subject_id)
+            except WrongKeys:
+                wait_for_keys(connection, job, now)
+                continue
             if there is None:
                 jobs.finish(connection, [job])
                 continue
