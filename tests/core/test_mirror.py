@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +28,17 @@ from tocsin.core.mirror import (
     superseded,
 )
 from tocsin.core.model import COMMAND_LINE, TOCSIN, Actor, IncidentStatus
-from tocsin.core.reconcile import Ending, Known, Listed, Sifting, came_back, ended, sift
+from tocsin.core.reconcile import (
+    CREATED,
+    UNRESOLVED,
+    Ending,
+    Known,
+    Listed,
+    Sifting,
+    came_back,
+    ended,
+    sift,
+)
 
 ANN = Actor(name="ann@example.com", user_id="usr_ann")
 KEY = Actor(name="API key deploys")
@@ -263,15 +274,18 @@ def test_who_did_it_is_read_whichever_type_their_id_has(actor: Any, found: Any):
 
 def listed(**changes: Any) -> Listed:
     plain = Listed(
-        issue_id="1", project="backend", substatus="new",
-        first_seen=at(minutes=-10), last_seen=at(minutes=-5),
-    )  # fmt: skip
+        issue_id="1", substatus="new", first_seen=at(minutes=-10), last_seen=at(minutes=-5)
+    )
     return replace(plain, **changes)
 
 
-FIRES = Known(last_seen_at=NOW, resolved_at=None)
-OVER = Known(last_seen_at=NOW, resolved_at=at(minutes=-3))
+FIRES = Known(last_seen_at=NOW, resolved_at=None, is_open=True)
+RECORDED = replace(FIRES, is_open=False)
+OVER = Known(last_seen_at=NOW, resolved_at=at(minutes=-3), is_open=False)
+#: One of several of an incident that goes on.
+OVER_IN_OPEN = replace(OVER, is_open=True)
 CONNECTED = at(hours=-1)
+BOTH = frozenset({CREATED, UNRESOLVED})
 
 
 @pytest.mark.parametrize(
@@ -286,12 +300,34 @@ CONNECTED = at(hours=-1)
         (listed(substatus="new"), OVER, Sifting.FINE),
         (listed(substatus="ongoing"), OVER, Sifting.DOUBTFUL),
         (listed(substatus=None), OVER, Sifting.DOUBTFUL),
+        (listed(substatus="ongoing"), OVER_IN_OPEN, Sifting.DOUBTFUL),
+        (listed(substatus="regressed"), FIRES, Sifting.FINE),
+        (listed(substatus="regressed"), RECORDED, Sifting.DOUBTFUL),
+        (listed(substatus="escalating"), RECORDED, Sifting.DOUBTFUL),
+        (listed(substatus="ongoing"), RECORDED, Sifting.FINE),
     ],
 )
 def test_an_unresolved_issue_is_missing_only_where_its_webhook_ought_to_have_come(
     one: Listed, known: Known | None, sifting: Sifting
 ):
-    assert sift(one, known, CONNECTED, NOW) is sifting
+    assert sift(one, known, BOTH, CONNECTED, NOW) is sifting
+
+
+@pytest.mark.parametrize(
+    ("one", "known", "opening", "sifting"),
+    [
+        (listed(), None, {UNRESOLVED}, Sifting.FINE),
+        (listed(), None, {CREATED}, Sifting.LOST),
+        (listed(substatus="regressed"), None, {UNRESOLVED}, Sifting.DOUBTFUL),
+        (listed(substatus="regressed"), None, {}, Sifting.FINE),
+        (listed(first_seen=at(hours=-2), substatus="regressed"), None, {CREATED}, Sifting.FINE),
+        (listed(substatus="ongoing"), OVER, {}, Sifting.DOUBTFUL),
+    ],
+)
+def test_what_is_unknown_is_missing_only_where_its_webhook_would_have_opened_an_incident(
+    one: Listed, known: Known | None, opening: Collection[str], sifting: Sifting
+):
+    assert sift(one, known, opening, CONNECTED, NOW) is sifting
 
 
 def test_what_was_resolved_here_came_back_only_after_that():
@@ -304,6 +340,9 @@ def test_what_was_resolved_here_came_back_only_after_that():
     assert at_(-4, replace(OVER, is_sentrys_word=True))
     assert not at_(-1), "it may still be on its way"
     assert not at_(-2.5, FIRES)
+    assert not at_(-4, OVER_IN_OPEN)
+    assert at_(-4, RECORDED)
+    assert not at_(-90, RECORDED), "before the connection was made"
     assert not at_(-2.5, status="resolved")
     assert at_(-2.5, None)
     assert not at_(-90, None)

@@ -546,3 +546,45 @@ def test_a_sentry_that_cannot_be_asked_is_waited_for_once_as_long(ending: BothSi
     assert statuses(ending) == ["triggered"]
     ending.forward(minutes=15)
     assert statuses(ending) == ["resolved"]
+
+
+# -- only recorded --------------------------------------------------------------------------------
+
+WARY = SERVICE.replace(
+    "escalation_policy: default", "escalation_policy: default, noise: {first_sight: record}"
+)
+
+
+@pytest.fixture
+def wary(both: BothSides) -> BothSides:
+    """Give a world where a new issue is recorded, and pages when it comes back."""
+    both.world.configure(PEOPLE, ONE_STEP, WARY)
+    return both
+
+
+def test_a_regression_of_what_was_only_recorded_is_found_though_its_end_was_lost(wary: BothSides):
+    issue = wary.breaks()
+    wary.deliver_all()
+    wary.sentry.act(issue, "resolve", by="bob")
+    assert wary.lose_all() == ["issue.resolved"]
+    wary.forward(minutes=1)
+    wary.happens_again(issue)
+    assert wary.lose_all() == ["issue.unresolved"]
+    wary.forward(minutes=10)
+    wary.world.expect("ann")
+    assert wary.said()[0] == f"unresolved in Sentry (regressed) ({FOUND})"
+    wary.forward(hours=1)
+    wary.world.forget()
+    assert lost(wary) == 1
+
+
+def test_what_was_only_recorded_and_goes_on_stays_so(wary: BothSides):
+    issue = wary.breaks()
+    wary.deliver_all()
+    for _ in range(3):
+        wary.forward(minutes=10)
+        wary.happens_again(issue)
+        wary.lose_all()
+    wary.forward(hours=1)
+    assert wary.world.incidents() == []
+    assert lost(wary) == 0

@@ -63,6 +63,8 @@ class Known:
     last_seen_at: datetime
     #: None while it fires.
     resolved_at: datetime | None
+    #: Whether it has an open incident: what is only recorded fires without one.
+    is_open: bool
     #: Whether it was Sentry that said so, and not a person here.
     is_sentrys_word: bool = False
 
@@ -96,8 +98,11 @@ def sift(
     here and is only unresolved still, as it was, is not missing.
     """
     if known is not None:
-        is_over = known.resolved_at is not None
-        return Sifting.DOUBTFUL if is_over and listed.substatus != "new" else Sifting.FINE
+        if known.resolved_at is not None:
+            may_be_back = listed.substatus != "new"
+        else:
+            may_be_back = is_back(listed) and not known.is_open
+        return Sifting.DOUBTFUL if may_be_back else Sifting.FINE
     if listed.first_seen is None:
         return Sifting.FINE
     if listed.first_seen >= connected_at and CREATED in opening:
@@ -128,17 +133,21 @@ def came_back(
     if known is None:
         return at if at >= connected_at else None
     if known.resolved_at is None:
-        return None
+        # What was only recorded has no incident; that it was over in between was lost too.
+        return at if at >= connected_at and not known.is_open else None
     # Where Sentry said that it was over, Sentry says now that it is not, whichever came first.
     return at if known.is_sentrys_word or at > known.resolved_at else None
 
 
-def is_overtaken(verb: Verb, alert: Alert | None, asked_at: datetime) -> bool:
-    """Whether what Sentry was asked for at a time is older than what has come in since."""
+def is_overtaken(verb: Verb, alert: Alert | None, asked_at: datetime, *, is_open: bool) -> bool:
+    """Whether what Sentry was asked for at a time is older than what has come in since.
+
+    ``is_open`` is whether the alert has an open incident.
+    """
     if alert is None:
         return False
     if verb is Verb.TRIGGER:
-        return alert.resolved_at is None
+        return alert.resolved_at is None and is_open
     return alert.resolved_at is not None or alert.last_seen_at >= asked_at
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, exists, func, select, text
 
 from tocsin.core.model import DeliveryOutcome
 from tocsin.core.reconcile import COUNTED_FOR, Known
@@ -61,8 +61,13 @@ def recall(
     """Return what is known of alerts, by dedup key."""
     columns = alerts.c
     names = ("dedup_key", "title", "last_seen_at", "resolved_at", "is_over_at_source")
+    is_open = (
+        exists()
+        .where(incident_alerts.c.alert_id == columns.id, incident_alerts.c.is_open)
+        .label("is_open")
+    )
     rows = connection.execute(
-        select(*(columns[name] for name in names)).where(
+        select(*(columns[name] for name in names), is_open).where(
             columns.integration_id == integration_id, columns.dedup_key.in_(sorted(keys))
         )
     )
@@ -72,6 +77,7 @@ def recall(
             known=Known(
                 last_seen_at=row.last_seen_at,
                 resolved_at=row.resolved_at,
+                is_open=row.is_open,
                 is_sentrys_word=row.is_over_at_source,
             ),
         )

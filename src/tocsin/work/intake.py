@@ -280,7 +280,8 @@ def _decide_one(book: Casebook, plans: Plans, reading: _Read, now: datetime) -> 
     is_found = delivery.url_style == STYLE
     if is_found:
         case = replace(case, signal=replace(signal, text=f"{signal.text} ({FOUND})"))
-    is_late = is_found and is_overtaken(signal.verb, alert, delivery.received_at)
+    is_open = incident is not None and incident.is_open
+    is_late = is_found and is_overtaken(signal.verb, alert, delivery.received_at, is_open=is_open)
     decision = NOTHING if is_late else triage(case)
     if gathering is not None:
         book.apply(decision.group_effects, incident_id=gathering.id)

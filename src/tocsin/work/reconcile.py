@@ -247,7 +247,8 @@ def _hook(action: str, issue_id: str) -> dict[str, Any]:
 
 def _missed(one: Missed, here: Remembered | None) -> _Found | None:
     resolved_at = here.known.resolved_at if here else None
-    if here is not None and (resolved_at is None or one.action == CREATED):
+    is_open = here is not None and resolved_at is None and here.known.is_open
+    if is_open or (here is not None and one.action == CREATED):
         # It came while we asked.
         return None
     marks = f"{one.at.isoformat()}:{resolved_at.isoformat() if resolved_at else ''}"
