@@ -74,3 +74,24 @@ def test_the_page_names_the_scopes_that_are_needed():
     for scope in (*NEEDED, *NEEDED_TO_DISCONNECT):
         assert f"`{scope}`" in text
     assert set(NEEDED) | set(NEEDED_TO_DISCONNECT) <= set(ALL_SCOPES)
+
+
+def test_a_sentry_of_ones_own_stands_behind_two_walls(tocsin: Tocsin, sentry: FakeSentry):
+    """Each is named with what to set where it stands, and what the page says opens it."""
+    line = next(line for line in commands() if "sentry.internal" in line)
+    words = shlex.split(line)[1:]
+    arguments = [sentry.url if word.startswith("http:") else word for word in words]
+    tocsin.environment["TOCSIN_SENTRY_TOKEN"] = sentry.token()
+    opened = tocsin.environment.pop("TOCSIN_OUTBOUND_ALLOW")
+    ran = tocsin.run(*arguments, "--service", "checkout")
+    assert ran.returncode != 0
+    assert "TOCSIN_OUTBOUND_ALLOW" in ran.stdout + ran.stderr
+    tocsin.environment["TOCSIN_OUTBOUND_ALLOW"] = opened
+    sentry.do("webhooks", disallowed=["127.0.0.0/8"])
+    ran = tocsin.run(*arguments, "--service", "checkout", "--wait", "2")
+    assert ran.returncode != 0
+    assert "SENTRY_DISALLOWED_IPS" in ran.stdout + ran.stderr
+    sentry.do("webhooks", disallowed=[])
+    ran = tocsin.run(*arguments, "--service", "checkout")
+    assert ran.returncode == 0, (ran.stderr, ran.stdout)
+    assert len(sentry.state()["apps"]) == 1

@@ -13,10 +13,12 @@ import http.client
 import json
 import queue
 import random
+import socket
 import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,6 +121,8 @@ class Settings:
     #: With the header that the newest versions send.
     idempotency_key: bool = True
     retry_seconds: float = 300.0
+    #: ``SENTRY_DISALLOWED_IPS``: networks that nothing is sent to.
+    disallowed: list[str] = field(default_factory=list)
 
 
 class Sender:
@@ -214,17 +218,30 @@ class Sender:
                     self._open -= 1
                     self._free.notify_all()
 
+    def _post(self, hook: Hook, headers: dict[str, str]) -> Answer:
+        if _is_in(self.settings.disallowed, hook.app.webhook_url):
+            return Answer(0, b"SSRFException: the address is disallowed")
+        return request("POST", hook.app.webhook_url, hook.body, headers)
+
     def _attempt_all(self, hook: Hook) -> None:
         attempts = _ATTEMPTS if hook.app.status == "published" else 1
         for number in range(attempts):
             if number:
                 time.sleep(self.settings.retry_seconds)
             headers = hook.headers(is_new=self.settings.idempotency_key)
-            status = request("POST", hook.app.webhook_url, hook.body, headers).status
+            status = self._post(hook, headers).status
             hook.answers.append(status)
             hook.state = "sent"
             if status not in _RETRIED:
                 return
+
+
+def _is_in(networks: list[str], url: str) -> bool:
+    """Whether a URL leads into one of these networks."""
+    if not networks:
+        return False
+    address = ip_address(socket.gethostbyname(urlsplit(url).hostname or ""))
+    return any(address in ip_network(one) for one in networks)
 
 
 def summary(hooks: list[Hook]) -> list[Any]:

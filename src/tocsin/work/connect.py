@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from tocsin.core.access import EVERYTHING, Caller
 from tocsin.core.plans import Integration, Plans
+from tocsin.core.times import whole_seconds
 from tocsin.sentry.client import (
     NotPermitted,
     NotThere,
@@ -388,7 +389,8 @@ def arrived(
     found = [
         one
         for one in log_page(connection, plans, EVERYTHING, wanted).items
-        if one.received_at >= since and one.url_style not in _NOT_BROUGHT
+        # What is shown has whole seconds: one that comes in the second in which we began counts.
+        if one.received_at >= whole_seconds(since) and one.url_style not in _NOT_BROUGHT
     ]
     return next(iter(reversed(found)), None)
 
