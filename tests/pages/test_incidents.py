@@ -137,6 +137,16 @@ def test_a_number_is_found_however_old_it_is_and_once(
     assert sorted(found) == sorted(set(found))
 
 
+def test_a_number_is_found_also_one_at_a_time(busy: World):
+    found: list[int] = []
+    more: str | None = ""
+    while more is not None:
+        page = busy.api("GET", f"/incidents?q=3&limit=1{more and f'&cursor={more}'}")
+        found += [one["number"] for one in page["items"]]
+        more = page["next"]
+    assert found == [3]
+
+
 def test_older_ones_are_on_the_next_page(world: World):
     with world.held():
         for number in range(55):

@@ -256,7 +256,10 @@ def incident_page(
         query = query.where(column == int(found["number"]))
     elif wanted.q:
         sought = or_(has_text(incidents.c.title, wanted.q), incidents.c.dedup_key == wanted.q)
-        if found:
+        if found and wanted.limit == 1:
+            # No room for one that leads and one to go on from.
+            sought = or_(sought, column == int(found["number"]))
+        elif found:
             # What has that number leads, however old it is.
             sought = and_(sought, column != int(found["number"]))
             if wanted.cursor is None:
