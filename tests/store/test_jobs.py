@@ -106,6 +106,18 @@ def test_a_storm_of_one_service_does_not_hold_up_another(database: Database, how
     assert set(subjects(found)[1:]) < set(storm)
 
 
+def test_of_many_services_those_that_wait_longest_go_first(database: Database):
+    storm = [f"storm{number:02}" for number in range(20)]
+    others = [f"other{number}" for number in range(9)]
+    lanes = dict.fromkeys(storm, "svc_a") | {one: f"svc_{one}" for one in others}
+    with database.write() as connection:
+        jobs.put(connection, [(Kind.NOTIFY, one, NOW) for one in storm], lanes)
+        late = [(Kind.NOTIFY, one, at(seconds=9 - n)) for n, one in enumerate(others)]
+        jobs.put(connection, late, lanes)
+        found = subjects(jobs.take(connection, Kind.NOTIFY, at(seconds=10), 10))
+    assert found[:5] == ["other8", "other7", "other6", "other5", "other4"]
+
+
 def test_a_job_that_is_put_again_stays_in_its_lane(database: Database):
     with database.write() as connection:
         jobs.put(connection, [(Kind.NOTIFY, "a", NOW)], {"a": "svc_1"})

@@ -149,7 +149,8 @@ def _due(connection: Connection, kind: Kind, now: datetime, limit: int) -> list[
     others = [key for key in connection.scalars(_OTHERS, asked) if key is not None]
     if not others:
         return found
-    first = locked(jobs.c.key.in_(others[: limit // 2]))
+    # Of more lanes than there is room for, those that wait longest, wherever their names sort.
+    first = locked(jobs.c.key.in_(others))[: limit // 2]
     return [*first, *found[: limit - len(first)]]
 
 
