@@ -29,7 +29,7 @@ from tests.outside import (
     until,
 )
 from tocsin.sentry.sender import Issue, encode, headers_of, webhook
-from tocsin.store import jobs
+from tocsin.store import inbox, jobs
 from tocsin.store.db import Database
 
 CONFIGURATION = """
@@ -166,11 +166,13 @@ def test_the_halves_may_be_processes_of_their_own(
 
 
 def _is_idle(url: str) -> bool:
+    """Whether no delivery waits to become a page, and no page to be sent."""
     database = Database(url)
     with database.read() as connection:
+        waits = inbox.is_waiting(connection)
         due = jobs.due_kinds(connection, _far_future())
     database.close()
-    return jobs.Kind.NOTIFY not in due
+    return not waits and jobs.Kind.NOTIFY not in due
 
 
 def _far_future() -> Any:
