@@ -113,6 +113,25 @@ def test_a_test_of_the_source_resolves_itself_after_an_hour():
     assert fx.ResolveAt(at=at(hours=1)) in decide(a_signal(is_test=True), NONE).effects
 
 
+@pytest.mark.parametrize(
+    ("opened", "is_marked"),
+    [
+        pytest.param({"triggered_at": at(seconds=-2)}, True, id="told twice of one sample"),
+        pytest.param({"triggered_at": at(hours=-2)}, False, id="something else of before"),
+        pytest.param({"triggered_at": NOW, "alert_count": 2}, False, id="others are part of it"),
+        pytest.param({"triggered_at": NOW, "previous_incident_id": "inc_0"}, False, id="it recurs"),
+        pytest.param({"triggered_at": NOW, "is_test": True}, False, id="it is one already"),
+    ],
+)
+def test_what_only_the_second_webhook_says_to_be_a_test_becomes_one(
+    opened: dict[str, Any], is_marked: bool
+):
+    state = {"alert": an_alert(), "incident": an_incident(**opened)}
+    effects = decide(a_signal(is_test=True), state).effects
+    assert (fx.MarkTest in map(type, effects)) is is_marked
+    assert (fx.ResolveAt(at=at(hours=1)) in effects) is is_marked
+
+
 def test_a_service_may_resolve_by_itself():
     decision = decide(a_signal(), NONE, auto_resolve_after=timedelta(days=7))
     assert fx.ResolveAt(at=at(days=7)) in decision.effects

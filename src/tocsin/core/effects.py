@@ -90,6 +90,11 @@ class Entitle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarkTest(Said):
+    """It is a test of its source, and nothing that broke."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Count(Said):
     """The same condition again; nobody is paged."""
 
@@ -352,6 +357,7 @@ Effect: TypeAlias = (
     | Join
     | Gather
     | Entitle
+    | MarkTest
     | Count
     | Raise
     | Acknowledge

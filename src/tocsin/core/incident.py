@@ -473,6 +473,10 @@ def _entitled(incident: Incident, effect: fx.Entitle, _at: datetime) -> Incident
     return replace(incident, title=effect.title)
 
 
+def _marked(incident: Incident, _effect: fx.MarkTest, _at: datetime) -> Incident:
+    return replace(incident, is_test=True)
+
+
 def _shrunk(incident: Incident, effect: fx.LoseAlert, _at: datetime) -> Incident:
     return replace(
         incident,
@@ -526,6 +530,7 @@ _CHANGES: dict[type, Callable[..., Incident]] = {
     fx.Join: _joined,
     fx.Gather: _gathering,
     fx.Entitle: _entitled,
+    fx.MarkTest: _marked,
     fx.Raise: _raised,
     fx.Acknowledge: _acknowledged,
     fx.Resolve: _resolved,

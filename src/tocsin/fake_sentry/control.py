@@ -205,6 +205,11 @@ class Control:
             self._life.change(home, issue, _CHANGES[what](said), by)
         return written.issue(self._world, home, issue)
 
+    def plugin(self, said: Json) -> Any:
+        """Set the callback URLs of a project's legacy WebHooks plugin."""
+        self._home(said).project(said["project"]).callback_urls = list(said["urls"])
+        return {}
+
     def rule(self, said: Json) -> Any:
         """Save a rule with an integration's component, as Sentry's rule editor does."""
         with self._world.lock:
@@ -318,7 +323,7 @@ _DEEDS: Mapping[str, Callable[[Control, Json], Any]] = {
     name: getattr(Control, name)
     for name in (
         "organization", "token", "join", "revoke", "publish", "state", "settings", "clock",
-        "issue", "event", "act", "rule", "test_rule", "select", "link",
+        "issue", "event", "act", "plugin", "rule", "test_rule", "select", "link",
         "webhooks", "forget", "take", "release", "settle", "faults", "requests",
     )
 }  # fmt: skip

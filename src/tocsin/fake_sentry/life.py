@@ -29,6 +29,7 @@ By = Person | App | None
 
 _CONDITION = "sentry.rules.conditions."
 SERVICE_ACTION = "sentry.rules.actions.notify_event_service.NotifyEventServiceAction"
+LEGACY_ACTION = "sentry.rules.actions.notify_event.NotifyEventAction"
 APP_ACTION = "sentry.rules.actions.notify_event_sentry_app.NotifyEventSentryAppAction"
 
 #: What a condition of a rule is about, by the end of its name.
@@ -174,6 +175,10 @@ class Life:
                         "settings": action.get("settings", []),
                     }
                 self._send(one.uuid, one.app, "event_alert", "triggered", data)
+            if action["id"] == LEGACY_ACTION:
+                body = written.legacy(self._world, home, issue, event, rule.name)
+                for url in issue.project.callback_urls:
+                    self._sender.put_plain(url, body)
 
     def test_rule(self, home: Organization, rule: Rule) -> Issue:
         """Press *Send Test Notification*: a sample event makes a real issue."""

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from tocsin.fake_sentry.things import App, Clock, Json
 
 AGENT = "sentry/26.10.0 (https://sentry.io)"
+LEGACY_AGENT = "python-urllib3/2.5.0"
 TIMEOUT = 1.0
 
 #: Attempts in all, for who is tried again at all.
@@ -70,7 +71,9 @@ def request(method: str, url: str, body: bytes, headers: dict[str, str]) -> Answ
 class Hook:
     """One webhook, and what became of it."""
 
-    app: App
+    #: Whose it is; None for what the legacy plugin sends, to the callback URLs of a project.
+    app: App | None
+    url: str
     resource: str
     action: str
     body: bytes
@@ -82,6 +85,8 @@ class Hook:
 
     def headers(self, *, is_new: bool) -> dict[str, str]:
         """Return the headers of one attempt: each has another id."""
+        if self.app is None:
+            return {"Content-Type": "application/json", "User-Agent": LEGACY_AGENT}
         made = {
             "Content-Type": "application/json",
             "User-Agent": AGENT,
@@ -95,8 +100,8 @@ class Hook:
     def told(self, *, is_new: bool = True) -> Json:
         """Write it for whoever asks what was sent."""
         return {
-            "url": self.app.webhook_url,
-            "app": self.app.slug,
+            "url": self.url,
+            "app": self.app.slug if self.app else None,
             "resource": self.resource,
             "action": self.action,
             "state": self.state,
@@ -158,9 +163,16 @@ class Sender:
             self.release()
 
     def put(self, app: App, resource: str, action: str, body: Json) -> None:
-        """Send something, if fate will have it."""
+        """Send something to an integration, if fate will have it."""
         made_at = int(self._clock.now().timestamp())
-        hook = Hook(app, resource, action, encode(body), made_at)
+        self._put(Hook(app, app.webhook_url, resource, action, encode(body), made_at))
+
+    def put_plain(self, url: str, body: Json) -> None:
+        """Send something as the legacy plugin does: unsigned, and written otherwise."""
+        made_at = int(self._clock.now().timestamp())
+        self._put(Hook(None, url, "", "", json.dumps(body).encode(), made_at))
+
+    def _put(self, hook: Hook) -> None:
         self.log.append(hook)
         is_dropped = self._drops.pop(0) if self._drops else False
         if is_dropped or self._random.random() < self.settings.loss:
@@ -219,12 +231,13 @@ class Sender:
                     self._free.notify_all()
 
     def _post(self, hook: Hook, headers: dict[str, str]) -> Answer:
-        if _is_in(self.settings.disallowed, hook.app.webhook_url):
+        if _is_in(self.settings.disallowed, hook.url):
             return Answer(0, b"SSRFException: the address is disallowed")
-        return request("POST", hook.app.webhook_url, hook.body, headers)
+        return request("POST", hook.url, hook.body, headers)
 
     def _attempt_all(self, hook: Hook) -> None:
-        attempts = _ATTEMPTS if hook.app.status == "published" else 1
+        is_published = hook.app is not None and hook.app.status == "published"
+        attempts = _ATTEMPTS if is_published else 1
         for number in range(attempts):
             if number:
                 time.sleep(self.settings.retry_seconds)

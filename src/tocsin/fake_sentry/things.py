@@ -109,6 +109,8 @@ class Project:
     slug: str
     name: str
     platform: str = "python"
+    #: Where the legacy WebHooks plugin sends to.
+    callback_urls: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)

@@ -216,6 +216,25 @@ def hooked_event(world: World, home: Organization, of: Issue, one: Event) -> Jso
     }
 
 
+def legacy(world: World, home: Organization, of: Issue, one: Event, rule: str) -> Json:
+    """Write what the legacy WebHooks plugin says of an issue whose rule fired."""
+    whole = hooked_event(world, home, of, one)
+    names = ("event_id", "title", "level", "tags", "metadata", "timestamp", "platform")
+    return {
+        "id": str(of.id),
+        "project": of.project.slug,
+        "project_name": of.project.name,
+        "project_slug": of.project.slug,
+        "logger": None,
+        "level": of.level,
+        "culprit": of.culprit,
+        "message": "",
+        "url": f"{world.url}/organizations/{home.slug}/issues/{of.id}/?referrer=webhooks_plugin",
+        "triggering_rules": [rule],
+        "event": {name: whole[name] for name in names},
+    }
+
+
 def actor(by: Person | App | None) -> Json:
     """Write who did it, as a webhook does."""
     if isinstance(by, Person):

@@ -554,6 +554,7 @@ _ENTRY: dict[type, TimelineKind] = {
     fx.Acknowledge: TimelineKind.ACKNOWLEDGED,
     fx.Answer: TimelineKind.ACKNOWLEDGED,
     fx.Excuse: TimelineKind.NOTE,
+    fx.MarkTest: TimelineKind.NOTE,
     fx.RaiseUrgency: TimelineKind.RAISED,
     fx.Suppress: TimelineKind.SUPPRESSED,
     fx.Unsuppress: TimelineKind.WOKE,
