@@ -36,7 +36,8 @@ from tocsin.core.plans import Hold, Noise, Service
 from tocsin.core.triage import release
 
 SEEN = an_alert()
-NEVER_OPENED = an_alert(incident_id=None)
+NEVER_OPENED = an_alert(incident_id=None, first_seen_at=at(days=-1))
+JUST_SEEN = an_alert(incident_id=None, first_seen_at=at(minutes=-5))
 RESOLVED_UNOPENED = an_alert(incident_id=None, resolved_at=NOW)
 
 HOLD = Hold(lasts=timedelta(minutes=10), events=100, users=10)
@@ -62,6 +63,8 @@ def with_noise(**rules: Any) -> Service:
         pytest.param(an_issue(Sight.NEW), NEVER_OPENED, True, id="recorded before"),
         pytest.param(an_issue(Sight.NEW), SEEN, False, id="it has been through a cycle"),
         pytest.param(an_issue(None), None, True, id="not said, and never seen"),
+        pytest.param(an_issue(None), JUST_SEEN, True, id="not said, and told twice at once"),
+        pytest.param(an_issue(None), NEVER_OPENED, False, id="not said, and known for a while"),
         pytest.param(an_issue(None), RESOLVED_UNOPENED, False, id="not said, and over once"),
         pytest.param(an_issue(Sight.REGRESSED), None, False, id="a regression"),
         pytest.param(an_issue(Sight.ESCALATING), None, False, id="escalating"),
@@ -71,7 +74,7 @@ def with_noise(**rules: Any) -> Service:
     ],
 )
 def test_what_is_seen_for_the_first_time(signal: Signal, alert: Any, is_new: bool):
-    assert is_first_sight(signal, alert) is is_new
+    assert is_first_sight(signal, alert, NOW) is is_new
 
 
 @pytest.mark.parametrize(
@@ -169,10 +172,12 @@ def test_a_hold_that_goes_on_says_nothing_again():
 
 def test_first_sight_is_recorded_where_the_rule_says_so():
     recording = with_noise(records_first_sight=True)
-    assert unopened(recording, an_issue(), None).startswith("seen for the first time: checkout")
-    assert unopened(recording, an_issue(Sight.REGRESSED), None) == ""
-    assert unopened(recording, an_issue(is_test=True), None) == ""
-    assert unopened(a_service(), an_issue(), None) == ""
+    assert unopened(recording, an_issue(), None, NOW).startswith(
+        "seen for the first time: checkout"
+    )
+    assert unopened(recording, an_issue(Sight.REGRESSED), None, NOW) == ""
+    assert unopened(recording, an_issue(is_test=True), None, NOW) == ""
+    assert unopened(a_service(), an_issue(), None, NOW) == ""
 
 
 RELEASES = {"one_per_release": True}
@@ -200,9 +205,9 @@ def test_what_belongs_together(rules: dict[str, Any], signal: Signal, key: str |
 
 
 def test_of_a_release_only_what_is_new_is_its_doing():
-    assert belongs(an_issue(release="2"), None)
-    assert not belongs(an_issue(Sight.REGRESSED, release="2"), None)
-    assert belongs(an_issue(Sight.REGRESSED, is_metric=True), SEEN)
+    assert belongs(an_issue(release="2"), None, NOW)
+    assert not belongs(an_issue(Sight.REGRESSED, release="2"), None, NOW)
+    assert belongs(an_issue(Sight.REGRESSED, is_metric=True), SEEN, NOW)
 
 
 def test_keys_are_never_longer_than_their_column():

@@ -17,7 +17,7 @@ from tocsin.store import sentry as connections
 from tocsin.store.sentry import SentryConnection
 from tocsin.web.pages import sentry as page
 from tocsin.work.connect import Connector
-from tocsin.work.connectplan import SERVICE_ACTION
+from tocsin.work.connectplan import RULE_NAME, SERVICE_ACTION
 
 
 @pytest.fixture(autouse=True)
@@ -308,6 +308,19 @@ def test_disconnecting_leaves_a_rule_that_was_found_and_names_it(
     assert "Left for you to do by hand: The alert rule" in manager.words
     assert [one["name"] for one in sentry.state()["rules"]] == ["Since years"]
     assert sentry.state()["apps"] == []
+
+
+def test_disconnecting_takes_back_a_rule_of_which_no_answer_came(
+    world: World, manager: Browser, path: str, sentry: FakeSentry
+):
+    """Sentry had made it when the connection broke: the next run finds it, and it is ours."""
+    go(manager, path, plan(manager, path, sentry, projects=""))
+    action = {"id": SERVICE_ACTION, "service": sentry.slugs()[0]}
+    said = {"name": RULE_NAME, "actionMatch": "any", "frequency": 30, "actions": [action]}
+    assert sentry.ask("POST", "/api/0/projects/acme/backend/rules/", said, sentry.token())[0] == 201
+    go(manager, path, plan(manager, path, sentry))
+    manager.post(path, {"do": "undo"})
+    assert (sentry.state()["rules"], sentry.state()["apps"]) == ([], [])
 
 
 def test_disconnecting_with_what_is_no_token_is_refused_and_not_quoted(

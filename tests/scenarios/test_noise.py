@@ -560,3 +560,78 @@ def test_without_rules_everything_is_its_own_incident(world: World):
     say(world, "event_alert.triggered", 9, release="2.4.1")
     assert len(world.incidents()) == 4
     world.forget()
+
+
+# -- what is old news, and what is not -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_rule_first", [True, False])
+@pytest.mark.parametrize("is_acknowledged", [True, False])
+def test_a_regression_that_a_release_has_not_brought_pages_for_itself(
+    releasing: World, is_rule_first: bool, is_acknowledged: bool
+):
+    """An issue of before the release, unknown here; whichever of its two webhooks is first."""
+    say(releasing, "event_alert.triggered", 1, release="2.4.1")
+    releasing.expect("ann")
+    if is_acknowledged:
+        releasing.act("ann", respond.acknowledge)
+        releasing.forget()
+    releasing.jump(minutes=2)
+    webhooks = [
+        lambda: say(releasing, "event_alert.triggered", 2, release="2.4.1"),
+        lambda: say(releasing, "issue.unresolved", 2, of_issue={"substatus": "regressed"}),
+    ]
+    for tell in webhooks if is_rule_first else reversed(webhooks):
+        tell()
+    releasing.expect("ann")
+    apart = releasing.incident(2)
+    assert (apart.status, apart.title, len(apart.alerts)) == ("triggered", "T2", 1)
+    first = releasing.incident(1)
+    status = "acknowledged" if is_acknowledged else "triggered"
+    assert (first.status, len(first.alerts)) == (status, 1)
+    assert ("T2 is no longer part of this: it was there before" in texts(releasing)) is (
+        is_rule_first
+    )
+
+
+def test_a_regression_after_all_others_of_its_release_are_over_is_left_alone(releasing: World):
+    say(releasing, "event_alert.triggered", 1, release="2.4.1")
+    releasing.expect("ann")
+    say(releasing, "event_alert.triggered", 2, release="2.4.1")
+    say(releasing, "issue.resolved", 1)
+    say(releasing, "issue.unresolved", 2, of_issue={"substatus": "escalating"})
+    releasing.expect("ann")
+    assert [one.status for one in releasing.incidents()] == ["resolved", "triggered"]
+    releasing.forget()
+
+
+def test_a_rule_that_fires_again_for_what_was_only_recorded_pages(wary: World):
+    """A rule such as "more than 1,000 events an hour" says nothing of how an issue comes."""
+    say(wary, "event_alert.triggered", 5, level="fatal")
+    wary.forward(minutes=4)
+    say(wary, "event_alert.triggered", 5, level="fatal")
+    wary.expect_nothing()
+    wary.forward(days=1)
+    say(wary, "event_alert.triggered", 5, level="fatal")
+    wary.expect("ann")
+
+
+def test_a_test_rings_whatever_holds_its_issue(blank: World):
+    """The webhook of the sample issue may come before that of the rule, which has the tag."""
+    with_rules(blank, "hold: {for: 10m, priorities: [low, medium, high]}")
+    say(blank, "issue.created", 1)
+    blank.expect_nothing()
+    say(blank, "event_alert.triggered", 1, of_issue={"tags": [["sample_event", "yes"]]})
+    blank.expect("ann")
+    assert blank.incident().is_test
+
+
+def test_who_has_it_in_sentry_says_nothing_of_its_archive(following: World):
+    """A snooze archives the issue in Sentry, and whatever is told of it from then on says so."""
+    say(following, "issue.created", 1)
+    following.expect("ann")
+    following.act("ann", lambda by: respond.snooze(by, following.now + timedelta(hours=1)))
+    say(following, "issue.assigned", 1, of_issue={"substatus": "archived_until_condition_met"})
+    assert following.incident().status == "snoozed"
+    following.forward(hours=1)
+    following.expect("ann")

@@ -10,10 +10,12 @@ import pytest
 from tests.both_sides import FAULTS, BothSides, switches
 from tests.fakes import FakeSentry
 from tests.world import World
+from tocsin.core.mirror import Done, Verdict
 from tocsin.core.sentry import Acknowledging
 from tocsin.store import jobs
 from tocsin.store.jobs import Kind
 from tocsin.work import respond
+from tocsin.work.mirror import Mirror
 
 
 @pytest.fixture
@@ -222,7 +224,10 @@ def test_what_came_back_here_is_not_resolved_there_too_late(both: BothSides):
     assert both.states() == [("resolve", "dropped")]
 
 
-def test_a_snooze_that_we_archived_for_can_be_resolved_here(both: BothSides):
+@pytest.mark.parametrize("tells_apps", [True, False])
+def test_a_snooze_that_we_archived_for_can_be_resolved_here(both: BothSides, tells_apps: bool):
+    """Also in a Sentry of before June 2025, where an application looks like a person."""
+    both.sentry.do("settings", tells_apps=tells_apps)
     issue = opened(both)
     until = both.world.now + timedelta(hours=2)
     both.world.act("ann", lambda by: respond.snooze(by, until))
@@ -337,3 +342,23 @@ def test_what_was_to_be_done_when_disconnected_is_dropped(both: BothSides):
     both.world.database.run(lambda c: connections.remove(c, both.connection_id, both.world.now))
     both.forward(minutes=1)
     assert both.states() == [("resolve", "dropped")]
+
+
+def test_what_is_done_while_the_first_is_under_way_is_done_right_after_it(both: BothSides):
+    """Of one issue one thing at a time; the next does not wait for the lease of the one before."""
+    issue = opened(both)
+    world = both.world
+    mirror = Mirror(world.database, world.plans, world.vault, "http://tocsin.test")
+    with world.held():
+        world.act("ann", lambda by: respond.note(by, "First"))
+        (batch,) = mirror.begin(world.now)
+        world.now += timedelta(seconds=1)
+        world.act("ann", lambda by: respond.note(by, "Second"))
+        assert mirror.begin(world.now) == []
+        done = [Done(task=order.task, verdict=Verdict.DO) for order in batch.orders]
+        mirror.finish(batch, done, world.now)
+        (second,) = mirror.begin(world.now)
+    assert [order.task.payload["text"] for order in second.orders] == [
+        "Ann on incident #1 in Tocsin: Second"
+    ]
+    assert {order.task.issue_id for order in second.orders} == {issue}

@@ -234,7 +234,7 @@ def send(
     integration: Annotated[str, typer.Argument(help="Its name.")],
     resource: Annotated[str, typer.Option(help="What Sentry sends about.")] = "issue",
     action: Annotated[str | None, typer.Option(help="What happened to it.")] = None,
-    id_: Annotated[str, typer.Option("--id", help="The issue's id.")] = "1",
+    id_: Annotated[str, typer.Option("--id", help="The issue's id.")] = "tocsin-sample",
     level: Annotated[str, typer.Option(help="The issue's level.")] = "error",
     url: Annotated[str | None, typer.Option(help="Where to, if not to TOCSIN_PUBLIC_URL.")] = None,
 ) -> None:

@@ -231,10 +231,12 @@ def read(
 def _known(dialect: Dialect, reading: Reading, find: _Finder) -> Knowledge:
     about = reading.shape.dedup or ""
     release = find("release")
+    by_event = dialect.sight.get(reading.event)
     by_word = dialect.sight.get(find("substatus") or "")
+    sight = by_event if by_event is Sight.UNTOLD else by_word or by_event
     return Knowledge(
         about=about,
-        sight=by_word or dialect.sight.get(reading.event),
+        sight=None if sight is Sight.UNTOLD else sight,
         event_count=_count(find("events")),
         user_count=_count(find("users")),
         release=clean(release, 200) if release else None,

@@ -177,6 +177,8 @@ class Sight(StrEnum):
     BACK = "back"
     #: The source has put it away, until it tells otherwise.
     ARCHIVED = "archived"
+    #: What is told is about something else, whatever state it names.
+    UNTOLD = "untold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

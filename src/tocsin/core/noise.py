@@ -28,6 +28,9 @@ from tocsin.core.reconcile import EVERY
 from tocsin.core.text import bounded_key, clean
 from tocsin.core.times import format_span
 
+#: What one event makes a source tell twice comes within this.
+TOLD_TWICE = timedelta(minutes=5)
+
 #: What ``Knowledge.about`` says of a condition that is seen, counted and archived at its source.
 ISSUE = "issue"
 
@@ -52,19 +55,26 @@ def matters(signal: Signal, alert: Alert | None) -> Priority:
     return signal.priority or before or BY_SEVERITY[signal.severity]
 
 
-def is_first_sight(signal: Signal, alert: Alert | None) -> bool:
-    """Whether an issue is seen for the first time, and has not gone through any cycle here."""
+def is_first_sight(signal: Signal, alert: Alert | None, now: datetime) -> bool:
+    """Whether an issue is seen for the first time, and has not gone through any cycle here.
+
+    Alert rules do not say how an issue comes. One that fires for what has been known here for a
+    while would otherwise be news for ever, and a rule that wakes nobody.
+    """
     known = signal.known
     if known.about != ISSUE or known.sight not in (None, Sight.NEW):
         return False
-    return alert is None or (alert.incident_id is None and alert.resolved_at is None)
+    if alert is None:
+        return True
+    is_untouched = alert.incident_id is None and alert.resolved_at is None
+    return is_untouched and (known.sight is Sight.NEW or now - alert.first_seen_at <= TOLD_TWICE)
 
 
-def unopened(service: Service, signal: Signal, alert: Alert | None) -> str:
+def unopened(service: Service, signal: Signal, alert: Alert | None, now: datetime) -> str:
     """Say why this is recorded and opens no incident; empty if it does open one."""
     if signal.is_test or not service.noise.records_first_sight:
         return ""
-    if not is_first_sight(signal, alert):
+    if not is_first_sight(signal, alert, now):
         return ""
     return f"seen for the first time: {service.name} pages when it regresses or escalates"
 
@@ -88,7 +98,7 @@ class Held:
 def hold(service: Service, signal: Signal, alert: Alert | None, now: datetime) -> Held | None:
     """Hold what is new and matters little, unless it is too much already."""
     rule = service.noise.hold
-    if rule is None or signal.is_test or not is_first_sight(signal, alert):
+    if rule is None or signal.is_test or not is_first_sight(signal, alert, now):
         return None
     priority = matters(signal, alert)
     if priority not in rule.priorities or _too_much(rule, signal, 1):
@@ -158,12 +168,17 @@ def group_key(service: Service, signal: Signal) -> str | None:
     return None
 
 
-def belongs(signal: Signal, alert: Alert | None) -> bool:
+def belongs(signal: Signal, alert: Alert | None, now: datetime) -> bool:
     """Whether a signal with a group key becomes part of the group: of a release only what is new.
 
     What was there before the release is not its doing, whichever release it is seen in.
     """
-    return signal.known.is_metric or is_first_sight(signal, alert)
+    return signal.known.is_metric or is_first_sight(signal, alert, now)
+
+
+def was_there_before(alert: Alert) -> bool:
+    """Whether the source has said of an issue that it is not new; alert rules never say."""
+    return alert.details.get("substatus", Sight.NEW) != Sight.NEW
 
 
 def grown_title(incident: Incident, signal: Signal) -> str:

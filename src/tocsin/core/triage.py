@@ -41,9 +41,6 @@ from tocsin.core.plans import MaintenanceWindow, Route, Service
 #: A source's own test resolves itself after this.
 TEST_LASTS = timedelta(hours=1)
 
-#: A source that tells of something new twice, in whatever order, does so within this.
-TOLD_TWICE = timedelta(minutes=5)
-
 #: An error must be this much newer than the resolve to count as a regression: one that was on its
 #: way when somebody resolved is none.
 REGRESSION_MARGIN = timedelta(minutes=1)
@@ -250,6 +247,8 @@ def _trigger(case: Case) -> Decision:
     seen = fx.SeeAlert(signal=case.signal, service_id=case.service.id)
     incident = case.incident
     if incident is not None and TRANSITIONS[incident.status, Move.TRIGGER] is Cell.COUNT:
+        if _is_of_before(case, incident):
+            return _apart(case, seen)
         again = (*_again(case, incident), *_after_all(case, incident), *_sooner(case, incident),
                  *_chosen_late(case, incident))  # fmt: skip
         into, gone = _gathered(case, incident)
@@ -259,11 +258,11 @@ def _trigger(case: Case) -> Decision:
             effects=(seen, *again, *gone),
             group_effects=into,
         )
-    why = noise.unopened(case.service, case.signal, case.alert)
+    why = noise.unopened(case.service, case.signal, case.alert, case.now)
     if why:
         outcome = DeliveryOutcome.RECORDED
         return Decision(verb=Verb.TRIGGER, outcome=outcome, effects=(seen,), reason=why)
-    if case.group is not None and noise.belongs(case.signal, case.alert):
+    if case.group is not None and noise.belongs(case.signal, case.alert, case.now):
         outcome = DeliveryOutcome.DEDUPLICATED
         return Decision(
             verb=Verb.TRIGGER, outcome=outcome, effects=(seen, *_join(case, case.group))
@@ -290,7 +289,7 @@ def _open(case: Case, held: Held | None) -> tuple[fx.Effect, ...]:
         previous_incident_id=case.alert.incident_id if case.alert else None,
         is_urgency_chosen=chosen.urgency is not None,
         policy_id=chosen.policy.id if chosen.policy else None,
-        group_key=case.group_key if noise.belongs(signal, case.alert) else None,
+        group_key=case.group_key if noise.belongs(signal, case.alert, case.now) else None,
     )
     begun = begin(opened, service, case.windows, case.now, held)
     gone = (
@@ -355,8 +354,10 @@ def _gathered(
     alert, group = case.alert, case.group
     if case.group_key is None or incident.group_key is not None or incident.alert_count > 1:
         return (), ()
-    is_fresh = case.now - incident.triggered_at <= TOLD_TWICE
-    if alert is None or incident.previous_incident_id is not None or not is_fresh:
+    is_fresh = case.now - incident.triggered_at <= noise.TOLD_TWICE
+    if alert is None or (noise.was_there_before(alert) and not case.signal.known.is_metric):
+        return (), ()
+    if incident.previous_incident_id is not None or not is_fresh:
         return (), ()
     if group is None:
         return (), (fx.Gather(group_key=case.group_key),)
@@ -368,13 +369,49 @@ def _gathered(
     return (*taken, fx.Entitle(title=title)), tuple(gone)
 
 
+def _is_of_before(case: Case, incident: Incident) -> bool:
+    """Whether what joined the incident of a release as new turns out to have been there before.
+
+    Rules tell of an issue without saying how it comes; the webhook of the issue says it.
+    """
+    alert, sight = case.alert, case.signal.known.sight
+    if alert is None or sight not in (Sight.REGRESSED, Sight.ESCALATING, Sight.BACK):
+        return False
+    is_guest = incident.group_key is not None and incident.dedup_key != alert.dedup_key
+    has_just_come = case.now - alert.first_seen_at <= noise.TOLD_TWICE
+    return is_guest and has_just_come and not case.signal.known.is_metric
+
+
+def _apart(case: Case, seen: fx.SeeAlert) -> Decision:
+    """Take the alert out of an incident that it joined as new, and open one of its own."""
+    alert, by = case.alert, _actor(case.signal)
+    assert alert is not None
+    lost = fx.LoseAlert(
+        text=f"{alert.title} is no longer part of this: it was there before",
+        by=by,
+        alert_id=alert.id,
+        occurrence_count=alert.occurrence_count,
+    )
+    left = () if case.others_fire else _over_with_it(by)
+    is_quiet = suppressing(case.windows, case.service.id, case.signal, case.now)
+    return Decision(
+        verb=Verb.TRIGGER,
+        outcome=DeliveryOutcome.SUPPRESSED if is_quiet else DeliveryOutcome.TRIGGERED,
+        effects=(seen, lost, *left, *_open(case, None)),
+    )
+
+
+def _over_with_it(by: Actor) -> tuple[fx.Effect, ...]:
+    return (fx.Resolve(text="its other alerts were over already", by=by), *ENDING)
+
+
 def _after_all(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
     """Mark as a test what only the second webhook of two says to be one.
 
     Sentry's sample event makes an issue, and whether the webhook of the issue or that of the rule
     arrives first is chance; only the latter has the tag.
     """
-    is_fresh = case.now - incident.triggered_at <= TOLD_TWICE
+    is_fresh = case.now - incident.triggered_at <= noise.TOLD_TWICE
     is_alone = incident.alert_count == 1 and incident.previous_incident_id is None
     if not case.signal.is_test or incident.is_test or not is_fresh or not is_alone:
         return ()
@@ -388,6 +425,7 @@ def _sooner(case: Case, incident: Incident) -> tuple[fx.Effect, ...]:
         return ()
     seen = incident.occurrence_count + 1
     why = noise.too_loud(case.service, case.signal, case.alert, seen)
+    why = "a test of its source" if case.signal.is_test else why
     if not why:
         return ()
     return _freed(incident, case.windows, case.now, is_held=False, why=f"held no longer: {why}")
@@ -518,7 +556,7 @@ def unmerge(
     )
     left: list[fx.Effect] = [lost]
     if all(one.resolved_at is not None for one in others):
-        left += [fx.Resolve(text="its other alerts were over already", by=by), *ENDING]
+        left += _over_with_it(by)
     if alert.resolved_at is not None:
         return (), left
     signal = Signal(

@@ -161,7 +161,7 @@ def show_issue(asked: Asked, org: str, issue: str) -> Told:
     """Show an issue."""
     asked.may(asked.world.organization(org), *_READ_EVENT)
     home, one = found_issue(asked, org, issue)
-    past = [written.activity(each) for each in one.past]
+    past = [written.activity(asked.world, each) for each in one.past]
     return 200, {**written.issue(asked.world, home, one), "activity": past, "tags": []}
 
 

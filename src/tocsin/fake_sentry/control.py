@@ -132,7 +132,7 @@ class Control:
                 "notes": [written.note(note) for note in one.notes],
                 "links": one.links,
                 "events": [event.id for event in one.events],
-                "activity": [written.activity(each) for each in one.past],
+                "activity": [written.activity(self._world, each) for each in one.past],
             }
             for one in home.issues.values()
         }
@@ -151,13 +151,15 @@ class Control:
         }
 
     def settings(self, said: Json) -> Any:
-        """Set the size of pages, or an organisation's features."""
+        """Set the size of pages, an organisation's features, or how old this Sentry is."""
         if "page_size" in said:
             self._world.page_size = int(said["page_size"])
         if "features" in said:
             self._home(said).features = list(said["features"])
         if "url" in said:
             self._world.url = said["url"]
+        if "tells_apps" in said:
+            self._world.tells_apps = bool(said["tells_apps"])
         return {}
 
     def clock(self, said: Json) -> Any:

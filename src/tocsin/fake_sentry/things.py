@@ -275,6 +275,8 @@ class World:
         self._ids: Iterator[int] = itertools.count(1)
         #: Where people open it in a browser.
         self.url = ""
+        #: Whether activities tell applications from people, as they do since June 2025.
+        self.tells_apps = True
         #: Things on a page of a list, at most.
         self.page_size = 100
 

@@ -244,7 +244,7 @@ def actor(by: Person | App | None) -> Json:
     return {"type": "application", "id": "sentry", "name": "Sentry"}
 
 
-def activity(one: Past) -> Json:
+def activity(world: World, one: Past) -> Json:
     """Write something that happened to an issue."""
     told: Json = {
         "id": str(one.id),
@@ -253,8 +253,11 @@ def activity(one: Past) -> Json:
         "data": {},
         "dateCreated": instant(one.at),
     }
-    if isinstance(one.by, App):
-        told["sentry_app"] = {"id": one.by.id, "name": one.by.name, "slug": one.by.slug}
+    app = one.by if isinstance(one.by, App) else None
+    if world.tells_apps:
+        told["sentry_app"] = app and {"id": app.id, "name": app.name, "slug": app.slug}
+    elif app is not None:
+        told["user"] = {"id": str(app.id), "name": app.slug, "username": app.slug, "email": ""}
     return told
 
 

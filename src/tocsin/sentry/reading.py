@@ -38,13 +38,22 @@ class _Activity(Shape):
     type: str = ""
     date_created: Instant | None = None
     user: Account | None = None
-    sentry_app: _Named | None = msgspec.field(default=None, name="sentry_app")
+    #: Told since June 2025 (pull request 93078), none for people. Before that an application's
+    #: own user stood where a person's does.
+    sentry_app: _Named | msgspec.UnsetType | None = msgspec.field(
+        default=msgspec.UNSET, name="sentry_app"
+    )
 
     @property
     def by(self) -> str:
         """Who did it, for people."""
-        app = self.sentry_app.name if self.sentry_app else None
+        app = self.sentry_app.name if isinstance(self.sentry_app, _Named) else None
         return clean(app or (self.user and (self.user.name or self.user.email)) or "", 200)
+
+    @property
+    def is_persons(self) -> bool:
+        """Whether it was a person for sure."""
+        return self.sentry_app is None and self.user is not None
 
 
 class _Lived(Shape):
@@ -86,9 +95,7 @@ def _past(issue: Issue) -> Sequence[_Activity]:
 
 def _latest(past: Iterable[_Activity]) -> Turned | None:
     dated = [
-        (one.date_created, one.by, one.sentry_app is None and one.user is not None)
-        for one in past
-        if one.date_created is not None
+        (one.date_created, one.by, one.is_persons) for one in past if one.date_created is not None
     ]
     if not dated:
         return None

@@ -54,6 +54,7 @@ from tocsin.work.connectplan import (
     found_rule,
     holds_secret,
     installation_of,
+    is_ours,
     missing_scopes,
     plan_of,
     rule_form,
@@ -308,7 +309,11 @@ class Connector:
     ) -> There:
         app, known = _there(found_app(here, there)), _there(here.connection)
         rule = found_rule(slug, here, there)
-        was_made = rule is None or RuleMade(project=slug, rule_id=rule.id) in here.noted.rules_made
+        was_made = (
+            rule is None
+            or RuleMade(project=slug, rule_id=rule.id) in here.noted.rules_made
+            or is_ours(rule)
+        )
         if rule is None:
             form = rule_form(here, app, installation_of(app, there))
             rule = self._create_rule(wish, slug, form)

@@ -443,6 +443,14 @@ def found_rule(slug: str, here: Here, there: There) -> Rule | None:
     return next((one for one in telling if one.id == noted), next(iter(telling), None))
 
 
+def is_ours(rule: Rule) -> bool:
+    """Whether a rule that tells is one that Tocsin makes: its name, and nobody else is told.
+
+    The answer to the request that made it may have been lost on the way.
+    """
+    return rule.name == RULE_NAME and len(rule.actions) == 1
+
+
 def noted_rules(here: Here) -> dict[str, str]:
     """Return the ids of the rules that are noted, by the slugs of their projects."""
     rules = here.connection.rules if here.connection else ()

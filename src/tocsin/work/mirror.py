@@ -177,8 +177,13 @@ def _dropped(task: Task, until: datetime, now: datetime, why: str | None) -> Fin
 def _put_next(connection: Connection, job: Job) -> None:
     """Let the connection be looked at when the next of its tasks is due, if there is one."""
     due = sentrytasks.next_due(connection, job.subject_id)
-    if jobs.finish(connection, [job]) and due is not None:
+    if due is None:
+        jobs.finish(connection, [job])
+    elif jobs.finish(connection, [job]):
         sentrytasks.wake(connection, [job.subject_id], due)
+    else:
+        # Somebody asked for more meanwhile, and whoever looked then found this under way.
+        jobs.postpone(connection, [(Kind.SENTRY, job.subject_id, due)])
 
 
 def _finish(
