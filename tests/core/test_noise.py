@@ -33,7 +33,7 @@ from tocsin.core.noise import (
     unopened,
 )
 from tocsin.core.plans import Hold, Noise, Service
-from tocsin.core.triage import release
+from tocsin.core.suppress import release
 
 SEEN = an_alert()
 NEVER_OPENED = an_alert(incident_id=None, first_seen_at=at(days=-1))

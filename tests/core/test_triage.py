@@ -19,7 +19,8 @@ from tocsin.core.model import (
 from tocsin.core.plans import (
     Route,
 )
-from tocsin.core.triage import Case, Decision, route, triage
+from tocsin.core.routes import route
+from tocsin.core.triage import Case, Decision, triage
 
 OPEN = {"alert": an_alert(), "incident": an_incident()}
 CLOSED = {

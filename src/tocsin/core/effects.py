@@ -167,7 +167,7 @@ class Suppress(Said):
     """Something keeps it from paging until a time: a maintenance window, or a hold."""
 
     until: datetime
-    #: Every window that does, as ``core.triage.window_key`` names them, and the hold.
+    #: Every window that does, as ``core.suppress.window_key`` names them, and the hold.
     windows: tuple[str, ...]
 
 

@@ -326,7 +326,7 @@ class Incident:
     resolved_at: datetime | None = None
     snoozed_until: datetime | None = None
     suppressed_until: datetime | None = None
-    #: The maintenance windows that keep it from paging, as ``core.triage.window_key`` names them.
+    #: The maintenance windows that keep it from paging, as ``core.suppress.window_key`` names them.
     suppressed_by: tuple[str, ...] = ()
     #: The incident that has its alerts now.
     merged_into_id: str | None = None

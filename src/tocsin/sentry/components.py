@@ -20,8 +20,8 @@ from tocsin.core.choice import POLICY, SERVICE, URGENCY, Choices, choose, offere
 from tocsin.core.model import Severity, Signal, Urgency, Verb
 from tocsin.core.place import as_text
 from tocsin.core.plans import Integration, Plans
+from tocsin.core.routes import route
 from tocsin.core.text import clean
-from tocsin.core.triage import route
 
 _T = TypeVar("_T")
 

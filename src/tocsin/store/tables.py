@@ -693,7 +693,7 @@ incidents = Table(
     Column("resolved_at", Instant),
     Column("snoozed_until", Instant),
     Column("suppressed_until", Instant),
-    #: Maintenance windows, as ``core.triage.window_key`` names them.
+    #: Maintenance windows, as ``core.suppress.window_key`` names them.
     Column("suppressed_by", Document),
     Column("merged_into_id", String(40)),
     Column("alert_count", Integer, nullable=False, server_default="1"),

@@ -19,8 +19,8 @@ from tocsin.core.plans import (
     Plans,
 )
 from tocsin.core.retry import MAX_JOB_ATTEMPTS, backoff
+from tocsin.core.suppress import release
 from tocsin.core.suspect import Suspicion, page_author
-from tocsin.core.triage import release
 from tocsin.store import calendars, contexts, incidents, jobs, sentry
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database

@@ -18,7 +18,7 @@ from tocsin.core.model import (
     Verb,
 )
 from tocsin.core.plans import Plans, Route
-from tocsin.core.triage import matches
+from tocsin.core.routes import matches
 from tocsin.store import inbox
 from tocsin.store.db import Database
 from tocsin.store.incidents import opened_since, opening_delivery

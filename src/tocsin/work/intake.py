@@ -28,7 +28,8 @@ from tocsin.core.plans import (
     Service,
 )
 from tocsin.core.reconcile import FOUND, is_overtaken
-from tocsin.core.triage import NOTHING, Case, Decision, route, triage
+from tocsin.core.routes import route
+from tocsin.core.triage import NOTHING, Case, Decision, triage
 from tocsin.store import inbox, sentrytasks
 from tocsin.store.casebook import Casebook
 from tocsin.store.db import Database

@@ -12,7 +12,7 @@ from tocsin.core.choice import choose
 from tocsin.core.dialect import Dialect, Trace, trace
 from tocsin.core.model import Verb
 from tocsin.core.plans import Integration, Overrides, Plans, Route
-from tocsin.core.triage import matches
+from tocsin.core.routes import matches
 from tocsin.store import inbox
 from tocsin.work.currentfile import route_table
 from tocsin.work.intake import dialect_for
