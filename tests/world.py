@@ -165,14 +165,14 @@ def _parsed(text: str) -> tuple[File, Source]:
 
 #: Frameworks that no world uses now. To build one takes half a second; only its state tells whose
 #: it is.
-_FRAMEWORKS: dict[Vault, list[Litestar]] = defaultdict(list)
+_FRAMEWORKS: dict[tuple[Vault, str], list[Litestar]] = defaultdict(list)
 
 
 class _Web(Web):
     """The web edge, with the framework of a world that has ended."""
 
     def _build_framework(self, state: State) -> Litestar:
-        free = _FRAMEWORKS[self._vault]
+        free = _FRAMEWORKS[self._vault, self._public_url]
         framework = free.pop() if free else super()._build_framework(State())
         framework.state = state
         return framework
@@ -180,15 +180,18 @@ class _Web(Web):
     async def close(self) -> None:
         """End, and leave the framework to the next world."""
         await super().close()
-        _FRAMEWORKS[self._vault].append(self._framework)
+        _FRAMEWORKS[self._vault, self._public_url].append(self._framework)
 
 
 class World:
     """One service, one clock."""
 
-    def __init__(self, database: Database, vault: Vault, *, has_mail: bool = True) -> None:
-        """Begin at ``NOW``, without any configuration."""
+    def __init__(
+        self, database: Database, vault: Vault, *, has_mail: bool = True, base: str = BASE
+    ) -> None:
+        """Begin at ``NOW``, without any configuration; ``base`` is where browsers find it."""
         self.has_mail = has_mail
+        self.base = base
         self.database = database
         self.vault = vault
         self.now = NOW
@@ -235,7 +238,7 @@ class World:
             dialects,
             channels,
             kinds={**REGISTRY, TEXTS.name: TEXTS},
-            public_url=BASE,
+            public_url=self.base,
             retention=timedelta(days=90),
             clock=lambda: self.now,
             fetch=self._fetch,
@@ -254,14 +257,14 @@ class World:
             Metrics(),
             max_body=2 * 2**20,
             clock=lambda: self.now,
-            public_url=BASE,
+            public_url=self.base,
             # Requests may say where they come from, as behind a proxy.
             trusted_proxies=[ipaddress.ip_network("127.0.0.1/32")],
             has_mail=self.has_mail,
             to_sentry=self._to_sentry,
         )
         transport = httpx2.ASGITransport(app=self._web)
-        self._client = httpx2.AsyncClient(transport=transport, base_url=BASE)
+        self._client = httpx2.AsyncClient(transport=transport, base_url=self.base)
 
     def _to_sentry(self, place: Place) -> Sentry:
         if self._sentries is None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,6 +29,12 @@ T = TypeVar("T")
 
 #: Whether the long profiles run.
 IS_FULL = os.environ.get("TOCSIN_TEST_FULL") == "1"
+
+
+def tell(figures: str) -> None:
+    """Say what was measured, to whoever runs a test with ``-s``."""
+    sys.stdout.write(f"\n{figures}\n")
+
 
 OURS = "the-client-secret"
 THEIRS = "the-client-secret-of-another-tenant"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,7 +67,7 @@ def find(connection: Connection, key: str, now: datetime) -> Session | None:
     row = connection.execute(query).mappings().first()
     if row is None:
         return None
-    is_old = row["key_hash"] != hashed
+    is_old = not hmac.compare_digest(row["key_hash"], hashed)
     if is_old and not is_old_key_good(row["old_key_until"], now):
         return None
     is_open = row["old_key_hash"] is not None and row["old_key_until"] is None

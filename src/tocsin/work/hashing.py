@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -62,9 +63,16 @@ class Hashing:
         """Whether a hash was made by other parameters than today's."""
         return self._hasher.check_needs_rehash(hashed)
 
-    @cached_property
+    @property
     def _nobodys(self) -> str:
-        return self._hasher.hash("the password of nobody")
+        """A hash by today's parameters that was never made: no password has it."""
+        one = self._hasher
+        salt, made = (
+            base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+            for length in (one.salt_len, one.hash_len)
+        )
+        how = f"m={one.memory_cost},t={one.time_cost},p={one.parallelism}"
+        return f"$argon2id$v=19${how}${salt}${made}"
 
     @contextmanager
     def _taken(self) -> Iterator[None]:
