@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cli.test_copies import programs  # noqa: F401 - a fixture
 from tests.pages.conftest import _quick_hashes  # noqa: F401 - a fixture
 from tests.pages.things import SCHEDULE, people
 from tests.world import ONE_STEP, SERVICE, World

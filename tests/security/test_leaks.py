@@ -6,12 +6,15 @@ fails to. Then its log, its metrics, its pages, its exports and every row of its
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hmac
 import http.client
 import io
 import json
+import os
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -24,9 +27,11 @@ from sqlalchemy.exc import DBAPIError
 from tests.outside import Answer, MailServer, Telephones, Tocsin, mail_server, telephones, until
 from tests.pages.test_access import HANDLERS
 from tests.pages.things import PARAMETER
+from tests.security.test_comparing import SOURCE
 from tests.world import World
 from tocsin import logs
 from tocsin.sentry.sender import Issue, webhook
+from tocsin.store.backup import _opened, save
 from tocsin.store.db import Database
 from tocsin.work.respond import Desk
 
@@ -199,8 +204,36 @@ def seen(person: Person) -> list[str]:
     return [person.ask("GET", path).body.decode("utf-8", "replace") for path in paths]
 
 
+def backup(tocsin: Tocsin, target: Path) -> str:
+    """Make a backup as it is typed; return what is in the file, unpacked."""
+    done = tocsin.run("backup", str(target))
+    assert done.returncode == 0, done.stderr
+    if tocsin.environment["TOCSIN_DATABASE_URL"].startswith("sqlite:"):
+        return target.read_bytes().decode("latin-1") + done.stdout
+    unpacked = subprocess.run(
+        ["pg_restore", "--file=-", str(target)],
+        env={**os.environ, "PATH": tocsin.environment["PATH"]},
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return unpacked.stdout.decode("utf-8", "replace") + done.stdout
+
+
+def all_files(folder: Path, url: str) -> str:
+    """Return whatever a server keeps on its disk, logs of the database and freed pages too."""
+    folders = (
+        {folder, Path(url.removeprefix("sqlite:///")).parent} if "sqlite:" in url else {folder}
+    )
+    return "".join(
+        path.read_bytes().decode("latin-1")
+        for one in folders
+        for path in one.rglob("*")
+        # Its log is looked at by itself; and the file that was applied is the owner's own.
+        if path.is_file() and path.suffix not in (".log", ".yaml")
+    )
+
+
 def test_s13_no_secret_is_found_anywhere_it_does_not_belong(
-    tmp_path: Path, database_url: str, phones: Telephones, mails: MailServer
+    tmp_path: Path, database_url: str, phones: Telephones, mails: MailServer, programs: str
 ):
     url = with_password(database_url)
     tocsin = Tocsin(
@@ -221,6 +254,9 @@ def test_s13_no_secret_is_found_anywhere_it_does_not_belong(
             for one in tocsin.api(made["API key"], "GET", "/deliveries")["items"]
         )
         command = Path(f"/proc/{tocsin.pid}/cmdline").read_text("utf-8")
+        tocsin.environment["PATH"] = programs
+        saved = backup(tocsin, tmp_path / "saved")
+        files = all_files(tmp_path, url)
         exported = "".join(
             done.stdout + done.stderr
             for done in (
@@ -234,6 +270,7 @@ def test_s13_no_secret_is_found_anywhere_it_does_not_belong(
     pages = {who: made.pop(f"pages of {who}") for who in ("vic", "ann")}
     assert "E: it broke" in pages["vic"]
     assert "E: it broke" in exported
+    assert "E: it broke" in saved
     everywhere = {
         "routing key": ROUTING, "key of events": EVENTS, "unknown key": UNKNOWN,
         "signing secret": SIGNING, "password": PASSWORD, "wrong password": WRONG_PASSWORD,
@@ -244,6 +281,7 @@ def test_s13_no_secret_is_found_anywhere_it_does_not_belong(
     places = {
         "log": tocsin.log.read_text("utf-8"), "metrics": metrics, "ps": command,
         "deliveries": log_of_deliveries, "commands": exported, "database": dump(url),
+        "backup": saved, "files": files,
         "pages of a viewer": pages["vic"], "pages of an owner": pages["ann"],
     }  # fmt: skip
     assert min(len(text) for text in places.values()) > 20
@@ -264,6 +302,8 @@ ALLOWED = {
     ("key of events", "pages of an owner"),
     ("path of a webhook", "pages of an owner"),
     ("path of a webhook", "database"),
+    ("path of a webhook", "backup"),
+    ("path of a webhook", "files"),
     ("form of ann", "pages of an owner"),
     ("form of vic", "pages of a viewer"),
 }
@@ -299,6 +339,28 @@ def test_s13_a_traceback_tells_where_and_not_what(
     assert "nowhere" in out.getvalue()
     assert PASSWORD not in out.getvalue()
     assert "nowhere" not in answer.text
+
+
+def test_s13_whatever_opens_a_database_hides_the_values_of_statements(
+    blank: World, sqlite_url: str, tmp_path: Path
+):
+    """One that looks at a backup, too; and who adds another way must say so as well."""
+    made = save(Path(sqlite_url.removeprefix("sqlite:///")), tmp_path / "copy", lambda *_: None)
+    with _opened(made.path) as connection, pytest.raises(DBAPIError) as wrong:
+        connection.execute(text("SELECT :x FROM nowhere"), {"x": PASSWORD})
+    assert "nowhere" in str(wrong.value)
+    assert PASSWORD not in str(wrong.value)
+    calls = [
+        ast.unparse(node)
+        for path in SOURCE.rglob("*.py")
+        if "create_engine" in (source := path.read_text("utf-8"))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("create_engine")
+    ]
+    # The last one is never connected: it is asked for its dialect.
+    loud = [call for call in calls if "hide_parameters=True" not in call]
+    assert loud == ["create_engine('postgresql+psycopg://')"]
+    assert len(calls) >= 4
 
 
 def test_s13_a_statement_that_fails_does_not_tell_its_values(database: Database):

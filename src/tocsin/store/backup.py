@@ -198,7 +198,12 @@ def _check(part: Path, source: Path) -> None:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Connection]:
-    engine = create_engine("sqlite://", creator=lambda: _read_only(path), poolclass=StaticPool)
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: _read_only(path),
+        poolclass=StaticPool,
+        hide_parameters=True,
+    )
     try:
         with engine.connect() as connection:
             yield connection

@@ -18,8 +18,9 @@ _AT_WORK = 4096
 #: Milliseconds a client may take to send its request line and headers.
 _HEADERS_MS = 5_000
 
-#: Bytes of headers that are taken; twice as many are 431. A body is read in pieces of this size.
-_HEADERS_BYTES = 65_536
+#: Bytes of headers that are taken; twice as many are 431. A body is read in pieces of this size, of
+#: which a connection holds some: fifty that send too much must not take 10 MiB.
+_HEADERS_BYTES = 32_768
 
 
 class CannotListen(OSError):
