@@ -1,6 +1,6 @@
 """S15: programs that open every link in a mail, and some that press every button they find.
 
-What one that runs scripts does is in ``tests/browser/test_scanner.py``.
+What one that runs scripts does is in ``tests/browser/test_everybody.py``.
 """
 
 from __future__ import annotations
