@@ -247,7 +247,7 @@ def test_s11_two_hashes_at_once_two_wait_and_everybody_else_is_told_to_come_agai
 
 ON_A_QUIET_MACHINE = pytest.mark.skipif(not IS_FULL, reason="takes a minute (test-full)")
 
-#: The bodies of two answers: refused as wrong, and for too many tries.
+#: How a guess is refused: it was compared and is wrong; or there were too many.
 WRONG, TOO_MANY = 401, 429
 
 CONFIGURATION = """
