@@ -69,6 +69,16 @@ QUIET = page(is_loud=False)
             Lane(waiting=[page()], out=[ago(seconds=61)]), Send("a", ()), id="a span later: alone"
         ),
         pytest.param(
+            Lane(waiting=[page()], out=[ago(minutes=14), ago(minutes=6), ago(minutes=3)]),
+            Hold(at(minutes=4)),
+            id="for longer after the third message in a quarter of an hour",
+        ),
+        pytest.param(
+            Lane(waiting=[page()], out=[ago(minutes=16), ago(minutes=15), ago(seconds=30)]),
+            Hold(at(minutes=1)),
+            id="what is longer ago does not count",
+        ),
+        pytest.param(
             Lane(waiting=[page()], is_busy=True),
             Hold(at(seconds=60)),
             id="beside a message under way they gather, too",
@@ -131,7 +141,7 @@ def test_a_throttle_is_of_a_channel_that_is_bundled():
 def test_a_verdict_is_about_every_page_and_a_hold_ends(
     pages: list[tuple[int, bool, bool, bool]], out: list[int], is_busy: bool
 ):
-    """Nothing is left out, nothing waits in the past, and loud ones wait a span at most."""
+    """Nothing is left out, nothing waits in the past, and loud ones wait the longest span at most."""
     waiting = sorted(
         (
             Waiting(
@@ -158,4 +168,32 @@ def test_a_verdict_is_about_every_page_and_a_hold_ends(
     is_full = len([one for one in sent if one > NOW - window]) >= count
     if any(one.is_loud for one in waiting) and not is_full:
         held = [one for one in waiting if one.is_held]
-        assert verdict.until <= min(one.due_at for one in held) + PERSONAL.span
+        assert verdict.until <= min(one.due_at for one in held) + PERSONAL.spans[-1]
+
+
+QUARTER = timedelta(minutes=15)
+
+
+@given(st.lists(st.integers(0, 7200), min_size=1, max_size=120))
+def test_in_a_storm_five_messages_go_in_a_quarter_of_an_hour(
+    seconds: list[int],
+):
+    """However the pages of a service come, and however long it lasts; and none waits for long."""
+    came = sorted(at(seconds=second) for second in seconds)
+    looks, out, waits = sorted(set(came)), list[datetime](), list[timedelta]()
+    while looks:
+        now = looks.pop(0)
+        waiting = [due for due in came if due <= now][len(waits) :]
+        if not waiting:
+            continue
+        pages = [page(str(number), due) for number, due in enumerate(waiting)]
+        recent = [sent for sent in out if sent > now - PERSONAL.longest]
+        verdict = decide(Lane(waiting=pages, out=recent, all_out=recent), PERSONAL, now)
+        if isinstance(verdict, Hold):
+            looks = sorted({*looks, verdict.until})
+            continue
+        out.append(now)
+        waits += [now - due for due in waiting]
+    assert len(waits) == len(came)
+    assert max(waits) <= timedelta(minutes=5)
+    assert max(sum(sent <= other < sent + QUARTER for other in out) for sent in out) <= 5

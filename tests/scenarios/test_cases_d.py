@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.world import PEOPLE, SERVICE, Heard, World
 from tocsin.core.incident import Refused
 from tocsin.core.model import TOCSIN, MessageType
 from tocsin.core.retry import Outcome, Report
-from tocsin.core.throttle import PERSONAL
+from tocsin.core.throttle import PERSONAL, THROTTLES
 from tocsin.store.audit import Change
 from tocsin.store.notifications import announce
 from tocsin.store.tables import notifications
@@ -480,7 +480,7 @@ def test_d5_a_process_that_dies_with_a_bundle_loses_nothing(mailed: World):
     mailed.expect("ann", "email")
     for number in range(2, 6):
         mailed.sentry("issue.created", id_=number)
-    mailed.now += PERSONAL.span
+    mailed.now += PERSONAL.spans[0]
     begun = mailed.outbox().begin(mailed.now, 50)
     assert len(begun) == 1
     assert mailed.outbox().begin(mailed.now, 50) == [], "nobody else sends any of it meanwhile"
@@ -498,15 +498,19 @@ def test_d5_batches_smaller_than_a_bundle_make_one_message(mailed: World):
     mailed.expect("ann", "email")
     for number in range(2, 12):
         mailed.sentry("issue.created", id_=number)
-    mailed.now += PERSONAL.span
+    mailed.now += PERSONAL.spans[0]
     outbox = mailed.outbox()
     begun = [outbox.begin(mailed.now, 3) for _ in range(5)]
     assert [len(one) for one in begun] == [1, 0, 0, 0, 0]
     assert begun[0][0].message.subject == "10 unacknowledged on checkout"
 
 
-def test_d5_caps_hold_back_what_can_wait_and_nothing_else(mailed: World):
+def test_d5_caps_hold_back_what_can_wait_and_nothing_else(
+    mailed: World, monkeypatch: pytest.MonkeyPatch
+):
     """Fifteen in a quarter of an hour; then low urgency waits, high urgency does not."""
+    one_span = replace(PERSONAL, spans=PERSONAL.spans[:1])  # one service is to fill the cap
+    monkeypatch.setitem(THROTTLES, "email", one_span)
     for number in range(15):
         mailed.sentry("issue.created", id_=number)
         mailed.expect("ann", "email")
@@ -595,7 +599,7 @@ def test_d6_the_code_of_a_bundle_acknowledges_all_of_it(phoned: World):
     assert [one.status for one in phoned.incidents()] == ["acknowledged"] * 5 + ["triggered"]
     assert answer(phoned, "2a") == "checkout: already acknowledged"
     assert answer(phoned, "2c") == "checkout: 5 closed"
-    phoned.forward(minutes=1)
+    phoned.forward(minutes=2)
     assert phoned.expect("ann", "texts").message.reply.startswith("Reply 3a")
 
 

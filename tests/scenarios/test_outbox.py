@@ -104,7 +104,7 @@ def test_d5_many_who_work_at_once_send_one_bundle(blank: World):
     open_incidents(blank, 60)
     blank.now += timedelta(seconds=5)
     assert work_off(blank, limit=7) == []
-    blank.now += PERSONAL.span
+    blank.now += PERSONAL.spans[0]
     (bundle,) = work_off(blank, limit=7)
     assert bundle.message.subject == "60 unacknowledged on checkout"
     assert states(blank.database) == {"sent": 2, "bundled": 59}

@@ -166,7 +166,7 @@ def test_row_20_a_throttle_on_pages_does_not_delay_a_handoff_notice(
     """GoAlert 4188: a rate limit held on-call notices back by 16 minutes."""
     day = timedelta(days=1)
     monkeypatch.setitem(
-        THROTTLES, "email", Throttle(span=PERSONAL.span, caps=((1, day),), hard=((2, day),))
+        THROTTLES, "email", Throttle(spans=PERSONAL.spans, caps=((1, day),), hard=((2, day),))
     )
     by_mail = TOLD.replace(
         '      - {name: hook, channel: webhook, address: "https://phones.example.com/ann"}\n', ""

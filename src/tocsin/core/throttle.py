@@ -1,9 +1,10 @@
 """Which page goes to a contact method now, with which others, and which waits.
 
 Pages of one service to one contact method stand in a *lane*. What goes out of a lane goes as one
-message; after it, further pages gather there for a span. Caps are per contact method, over all its
-lanes. Only channels that are bundled have lanes: a program behind a webhook wants every page, and
-what is no page at all (codes, tests, notices) never waits.
+message; after it, further pages gather there for a span, which is the longer the more messages
+there were of late. Caps are per contact method, over all its lanes. Only channels that are bundled
+have lanes: a program behind a webhook wants every page, and what is no page at all (codes, tests,
+notices) never waits.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ Cap = tuple[int, timedelta]
 class Throttle:
     """How much a kind of channel may ring."""
 
-    #: After a message, how long the next pages of the service gather.
-    span: timedelta
+    #: After the n-th message of a service within a quarter of an hour, how long its next pages
+    #: gather; past the end the last one holds.
+    spans: tuple[timedelta, ...]
     #: For what can wait: low urgency, and pages of an incident that was told there already.
     caps: tuple[Cap, ...]
     #: For everything. What it holds back still goes, bundled, as soon as there is room.
@@ -30,13 +32,22 @@ class Throttle:
     @property
     def longest(self) -> timedelta:
         """How far back one has to look to count."""
-        return max(window for _, window in (*self.caps, *self.hard))
+        return max(window for _, window in ((0, _QUARTER), *self.caps, *self.hard))
+
+    def span(self, count: int) -> timedelta:
+        """Return how long pages gather after so many messages."""
+        return self.spans[min(max(count, 1), len(self.spans)) - 1]
 
 
 _MINUTE, _QUARTER, _HOUR = timedelta(minutes=1), timedelta(minutes=15), timedelta(hours=1)
 
-#: Of a bundled channel without a row of its own.
-PERSONAL = Throttle(span=_MINUTE, caps=((15, _QUARTER), (60, _HOUR)), hard=((60, _QUARTER),))
+#: Of a bundled channel without a row of its own. However long a storm of one service lasts, of six
+#: messages the last comes 17 minutes after the first: any quarter of an hour has five at most.
+PERSONAL = Throttle(
+    spans=(_MINUTE, 2 * _MINUTE, 4 * _MINUTE, 5 * _MINUTE),
+    caps=((15, _QUARTER), (60, _HOUR)),
+    hard=((60, _QUARTER),),
+)
 
 #: Channel to its throttle: a limit is for a kind of channel, never for all of them together.
 THROTTLES: Mapping[str, Throttle] = {"email": PERSONAL}
@@ -94,7 +105,8 @@ def decide(lane: Lane, throttle: Throttle, now: datetime) -> Send | Hold:
     """Decide for a lane in which at least one page is held.
 
     1. What was tried before is tried again, with all that waits beside it.
-    2. What came due within a span after a message gathers: for a span, from the first of it.
+    2. What came due within a span after a message gathers: for a span, from the first of it. The
+       more messages of the service there were in a quarter of an hour, the longer the span.
     3. The caps: the first alert of a service, and whatever is loud, only has the hard ones.
     """
     if not any(page.is_retry and page.is_held for page in lane.waiting):
@@ -108,15 +120,28 @@ def decide(lane: Lane, throttle: Throttle, now: datetime) -> Send | Hold:
     return Send(lead.id, tuple(page.id for page in lane.waiting if page.id != lead.id))
 
 
+def rests_until(
+    due_at: datetime, out: Sequence[datetime], throttle: Throttle, now: datetime
+) -> datetime:
+    """Return when a page that came due then, after these messages of its lane, has gathered.
+
+    Those that wait longer take it along; so whoever waits for this misses nothing.
+    """
+    span = throttle.span(_recently(out, now))
+    return due_at + span if any(at > due_at - span for at in out) else now
+
+
 def _gathered(lane: Lane, throttle: Throttle, now: datetime) -> datetime:
     """Return when the pages have gathered for long enough; nobody waits longer than the span."""
     if lane.is_busy:
         # What failed may take these along when it is tried again.
-        return min(page.due_at for page in lane.waiting if page.is_held) + throttle.span
-    oldest = lane.waiting[0].due_at
-    if any(at > oldest - throttle.span for at in lane.out):
-        return oldest + throttle.span
-    return now
+        span = throttle.span(_recently(lane.out, now) + 1)
+        return min(page.due_at for page in lane.waiting if page.is_held) + span
+    return rests_until(lane.waiting[0].due_at, lane.out, throttle, now)
+
+
+def _recently(out: Sequence[datetime], now: datetime) -> int:
+    return sum(at > now - _QUARTER for at in out)
 
 
 def _uncapped(lane: Lane, throttle: Throttle, now: datetime) -> datetime:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
@@ -24,12 +25,15 @@ from tocsin.core.model import (
     Urgency,
 )
 from tocsin.core.plans import ContactMethod, Plans
-from tocsin.core.throttle import Hold, Lane, Waiting, decide, throttle_of
+from tocsin.core.throttle import Hold, Lane, Waiting, decide, rests_until, throttle_of
 from tocsin.core.triage import is_pageable
 from tocsin.store import contacts, incidents, jobs, notifications
 from tocsin.store.jobs import Job, Kind
 from tocsin.store.notifications import InLane, LaneKey, Notification
 from tocsin.work.unreached import give_up
+
+#: Contact method to the service and time of each page that went there.
+Sent: TypeAlias = dict[str, list[tuple[str | None, datetime]]]
 
 #: By then whoever holds an incident now is done with it.
 _SETTLED = timedelta(seconds=1)
@@ -97,7 +101,7 @@ class Dispatcher:
         unsettled = give_up(self._connection, self._plans, lost, self._now)
         self._found.held |= dict.fromkeys(unsettled, self._now + _SETTLED)
         pages = [one for one in due if one.type is MessageType.PAGE]
-        laned = {_lane_of(one) for one in pages if self._is_bundled(one)}
+        laned = self._awake([one for one in pages if self._is_bundled(one)])
         alone = [one for one in pages if not self._is_bundled(one)]
         lanes: Mapping[LaneKey, list[InLane]] = {}
         if laned:
@@ -178,15 +182,36 @@ class Dispatcher:
 
     # -- of one service
 
+    def _awake(self, pages: Sequence[Notification]) -> set[LaneKey]:
+        """Hold what only gathers, and return the lanes of which more has to be known.
+
+        In a storm thousands wait in a lane: they are not read again for each few that join them.
+        """
+        if not pages:
+            return set()
+        sent = self._sent({one.contact_method_id for one in pages})
+        resting: dict[str, datetime] = {}
+        for one in pages:
+            until = self._rests_until(one, sent)
+            if until > self._now and not one.attempts and one.bundled_into_id is None:
+                resting[one.id] = until
+        awake = {_lane_of(one) for one in pages if one.id not in resting}
+        self._found.held |= {one.id: resting[one.id] for one in pages if _lane_of(one) not in awake}
+        return awake
+
+    def _rests_until(self, one: Notification, sent: Sent) -> datetime:
+        out = [at for service, at in sent[one.contact_method_id] if service == one.service_id]
+        throttle = throttle_of(self._methods[one.contact_method_id].channel)
+        return rests_until(one.due_at, out, throttle, self._now)
+
+    def _sent(self, method_ids: set[str]) -> Sent:
+        longest = max(throttle_of(self._methods[id_].channel).longest for id_ in method_ids)
+        return notifications.sent_since(self._connection, method_ids, self._now - longest)
+
     def _go_by_lanes(self, lanes: Mapping[LaneKey, Sequence[InLane]]) -> None:
         if not lanes:
             return
-        longest = max(
-            throttle_of(self._methods[method_id].channel).longest for method_id, _ in lanes
-        )
-        sent = notifications.sent_since(
-            self._connection, {method_id for method_id, _ in lanes}, self._now - longest
-        )
+        sent = self._sent({method_id for method_id, _ in lanes})
         by_urgency = sorted(
             lanes.items(), key=lambda lane: (not any(map(self._is_loud, lane[1])), lane[0])
         )
@@ -197,7 +222,7 @@ class Dispatcher:
         self,
         key: LaneKey,
         pages: Sequence[InLane],
-        sent: dict[str, list[tuple[str | None, datetime]]],
+        sent: Sent,
     ) -> None:
         method_id, service_id = key
         trying = {page.notification.id for page in pages if self._is_under_way(page)}
