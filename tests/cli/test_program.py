@@ -79,3 +79,12 @@ def test_help_imports_no_database():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+def test_a_start_imports_no_framework_that_is_not_used():
+    code = (
+        "import sys; from litestar.datastructures import State; from tocsin.web import app;"
+        " app.build_framework(state=State({})); print('pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -19,6 +19,8 @@ from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -467,9 +469,17 @@ def described(app: Litestar) -> bytes:
     return msgspec.json.format(msgspec.json.encode(app.openapi_schema.to_schema()))
 
 
+class _Framework(Litestar):
+    """Litestar without its plugins for Pydantic and attrs: their import is a tenth of a start."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
+
+
 def build_framework(*pages: Any, state: State) -> Litestar:
     """Return the framework's part of the edge: the API, and these pages."""
-    return Litestar(
+    return _Framework(
         route_handlers=[
             build_router(),
             *pages,
