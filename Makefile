@@ -31,10 +31,10 @@ test-full: venv fuzz ## Run the long profiles: 10,000 generated schedules, 10,00
 fuzz: venv ## Send a million mutated bodies into intake, and 20,000 over HTTP on each database (ten minutes).
 	@TOCSIN_TEST_FULL=1 .venv/bin/python -m pytest -n 0 tests/fuzz
 
-chaos: venv ## Kill, freeze and cut off real processes, and compare what was told with what is there (CHAOS="--only R4").
+chaos: venv ## Kill, freeze and cut off real processes, and compare what was told with what is there: four minutes (CHAOS="--only R4").
 	@.venv/bin/python -m tests.chaos --quick $(CHAOS)
 
-chaos-full: venv ## The same at full size (an hour or more); docs/reliability.md is made from it.
+chaos-full: venv ## The same at full size, as root: two hours (CHAOS="--soak-minutes 5"); docs/reliability.md is made from it.
 	@.venv/bin/python -m tests.chaos --full --json chaos.json $(CHAOS)
 	@.venv/bin/python scripts/reliability.py chaos.json
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message as Mail
@@ -296,6 +296,12 @@ class Tocsin:
     #: What is run.
     module = "tocsin"
 
+    #: A program that runs it, such as ``strace -D``, with its options.
+    under: Sequence[str] = ()
+
+    #: How long it may take to start and to end, in seconds.
+    patience = PATIENCE
+
     def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
         """Name its folder, database and settings; nothing runs yet."""
         self.folder = folder
@@ -317,7 +323,7 @@ class Tocsin:
         """Start it, and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self.module, "serve", *options],
+                [*self.under, sys.executable, "-m", self.module, "serve", *options],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -325,7 +331,7 @@ class Tocsin:
         if not until_ready:
             return
         try:
-            until(self._is_ready, "tocsin ready")
+            until(self._is_ready, "tocsin ready", self.patience)
         except AssertionError as error:
             self.end()
             raise AssertionError(f"{error}\n{self.log.read_text()}") from None
@@ -372,7 +378,7 @@ class Tocsin:
         """Let it end in good order; return its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=PATIENCE)
+        return self._process.wait(timeout=self.patience)
 
     def end(self) -> None:
         """Make sure it does not outlive the test."""
@@ -407,7 +413,7 @@ class Tocsin:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=self.patience * 3,
             check=False,
         )
 

@@ -7,12 +7,13 @@ import contextlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tocsin.sentry.sender import Issue, webhook
 
-PATIENCE = 10.0
+#: Seconds after which no answer is none: more than Sentry has, for the figures say how long it was.
+PATIENCE = 30.0
 _MARK = "4242424242"
 
 
@@ -135,7 +136,12 @@ async def flood(
 
 @contextlib.asynccontextmanager
 async def steady(
-    port: int, template: Template, per_second: int, *, keeps: bool = True
+    port: int,
+    template: Template,
+    per_second: int,
+    *,
+    keeps: bool = True,
+    issue: Callable[[int], str] = str,
 ) -> AsyncIterator[Ledger]:
     """Send so many a second, whatever is answered, until the block ends and all is answered.
 
@@ -144,9 +150,9 @@ async def steady(
     ledger, free = Ledger(), asyncio.Queue[Client]()
     stops, under_way, made = asyncio.Event(), set[asyncio.Task[None]](), [0]
 
-    async def one(issue: str, since: float) -> None:
+    async def one(number: str, since: float) -> None:
         client = free.get_nowait() if not free.empty() else Client(port, template, ledger)
-        await client.send(issue, keeps=keeps, since=since)
+        await client.send(number, keeps=keeps, since=since)
         free.put_nowait(client)
 
     async def drive() -> None:
@@ -154,7 +160,7 @@ async def steady(
         while not stops.is_set():
             due = began + made[0] / per_second
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            task = asyncio.create_task(one(str(made[0]), due))
+            task = asyncio.create_task(one(issue(made[0]), due))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
             made[0] += 1

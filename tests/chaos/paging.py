@@ -46,6 +46,11 @@ fallback: {{user: bob@example.com}}
 
 #: Attempts of which nobody learnt how they went.
 UNFINISHED = "SELECT count(*) FROM attempts WHERE finished_at IS NULL"
+MAILED = (
+    "SELECT sent_at FROM notifications WHERE state = 'sent' AND service_id IS NOT NULL"
+    " AND contact_method_id IN (SELECT id FROM contact_methods WHERE channel = 'email')"
+)
+QUARTER = timedelta(minutes=15)
 PENDING = "SELECT count(*) FROM notifications WHERE state = 'pending'"
 
 #: What was written of an attempt after another had begun.
@@ -83,12 +88,12 @@ async def killed(rig: Rig) -> Verdict:
 
 
 async def _killed(rig: Rig, engine: str) -> Verdict:
-    verdict, kills = Verdict(), rig.size(10, 50)
+    verdict, kills = Verdict(), rig.size(3, 50)
     async with Provider(delay=0.05) as provider:
-        tocsin = rig.fresh(engine, PEOPLE.format(base=provider.base, wait="24h"))
+        tocsin = await rig.fresh(engine, PEOPLE.format(base=provider.base, wait="24h"))
         await start(tocsin)
         ledger, stops = Ledger(), asyncio.Event()
-        most = rig.size(600, 5_000)
+        most = rig.size(300, 5_000)
         issues = map(
             str, itertools.takewhile(lambda n: n < most and not stops.is_set(), itertools.count())
         )
@@ -111,9 +116,9 @@ async def _killed(rig: Rig, engine: str) -> Verdict:
 
 async def raced(rig: Rig) -> Verdict:
     """R7."""
-    verdict, count = Verdict(), rig.size(1_000, 10_000)
+    verdict, count = Verdict(), rig.size(300, 10_000)
     async with Provider() as provider:
-        web = rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait="24h"))
+        web = await rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait="24h"))
         workers = [rig.beside(web) for _ in range(3)]
         await start(web, "--only", "web")
         first = {str(n) for n in range(count)}
@@ -149,7 +154,7 @@ async def stormed(rig: Rig) -> Verdict:
     verdict, count = Verdict(), rig.size(5_000, 100_000)
     with mail_server() as mails:
         async with Provider() as provider:
-            tocsin = rig.fresh(
+            tocsin = await rig.fresh(
                 "postgresql",
                 PEOPLE.format(base=provider.base, wait="24h"),
                 smtp_url=f"smtp://127.0.0.1:{mails.port}?from=tocsin@example.com",
@@ -173,16 +178,20 @@ async def _storm(
     await until(provider.pages, "the page of the other service", 60)
     other = provider.pages()[0].at - sent_at
     ledger = await flooding
-    await until(lambda: is_idle(tocsin), "all processed", 600)
-    await asyncio.sleep(max(0.0, 20 - (time.perf_counter() - began)))
+    await until(lambda: is_idle(tocsin), "all processed", 1_200)
+    lasted = time.perf_counter() - began
+    await asyncio.sleep(max(0.0, 20 - lasted))
+    went = [_instant(at) for (at,) in ask(tocsin, MAILED)]
+    most = max(sum(at <= other < at + QUARTER for other in went) for at in went)
     verdict.note(
         issues=count, not_202=sum(ledger.others.values()), first_page_seconds=first,
-        other_service_seconds=other, messages=len(mails.mails), rss_mib=rss_mib(tocsin),
+        other_service_seconds=other, messages=len(mails.mails), storm_seconds=lasted,
+        messages_in_15_minutes=most, rss_mib=rss_mib(tocsin),
     )  # fmt: skip
     verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
-    verdict.must(first <= 10, "the first page took more than 10 s")
-    verdict.must(other <= 5, "the other service's page took more than 5 s")
-    verdict.must(len(mails.mails) <= 5, "more than 5 messages to one person")
+    verdict.within(first, rig.seconds(10), "the first page")
+    verdict.within(other, rig.seconds(5), "the other service's page")
+    verdict.must(most <= 5, "more than 5 messages to one person in 15 minutes")
 
 
 BAD = ("hang", "drip", "big", "429", "500", "reset", "tls", "name")
@@ -223,7 +232,7 @@ async def dead(rig: Rig) -> Verdict:
     """R12."""
     verdict = Verdict()
     async with Provider() as provider:
-        tocsin = rig.fresh("sqlite", _dead_people(provider.base, 60))
+        tocsin = await rig.fresh("sqlite", _dead_people(provider.base, 60))
         async with running(tocsin):
             began = time.perf_counter()
             await flood(tocsin.port, ERROR, ["1"], connections=1)
@@ -252,9 +261,9 @@ async def dead(rig: Rig) -> Verdict:
                 retry_after_kept=bool(kept) and min(kept) >= 39,
                 answer_bytes_taken=provider.handed_over,
             )  # fmt: skip
-    verdict.must(good <= 1.0, "the good provider waited for the dead")
-    verdict.must(another <= 15, "the next contact method took more than 15 s")
-    verdict.must(max(spans) <= 11, "an attempt took more than 10 s")
+    verdict.within(good, rig.seconds(1), "the page to the good provider")
+    verdict.within(another, rig.seconds(15), "the next contact method")
+    verdict.within(max(spans), rig.seconds(11), "an attempt")
     verdict.must(bool(kept) and min(kept) >= 39, "Retry-After was not kept")
     # 64 KiB are read; what is beyond lies in the buffers of the two kernels.
     verdict.must(provider.handed_over < 8_000_000, "an endless answer was read on")
@@ -270,7 +279,7 @@ async def audited(rig: Rig) -> Verdict:
     verdict = Verdict()
     async with Provider() as provider:
         url = f"{provider.base}/ok/beat"
-        web = rig.fresh(
+        web = await rig.fresh(
             "postgresql", PEOPLE.format(base=provider.base, wait="15s"), heartbeat_url=url
         )
         worker = rig.tocsin(web.environment["TOCSIN_DATABASE_URL"])
@@ -280,27 +289,40 @@ async def audited(rig: Rig) -> Verdict:
         await until(lambda: provider.pages("/ok/ann"), "the first page")
         await until(lambda: provider.gets, "the heartbeat")
         worker.kill()
-        due_at = provider.pages("/ok/ann")[0].at + 15
+        overdue_at = provider.pages("/ok/ann")[0].at + 15 + 60
+        if rig.is_quick:
+            await _go_by(web, 60)
+            overdue_at -= 60
 
         def warned() -> list[Call]:
             return [call for call in provider.calls if call.type == "tocsin.warning"]
 
-        await until(warned, "the warning", 150)
-        detected = warned()[0].at - due_at - 60
-        beats = [at for at in provider.gets if at > due_at + 60 + 15]
+        await until(warned, "the warning", 300)
+        told_at = warned()[0].at
+        # Long enough for a heart that beats once a minute to show that it does.
+        silent_until = max(told_at, provider.gets[-1]) + 75
+        await asyncio.sleep(silent_until - time.perf_counter())
+        beats = [at for at in provider.gets if at > told_at]
         gauge = (
             b"tocsin_overdue_steps 1.0"
             in (await asyncio.to_thread(web.request, "GET", "/metrics")).body
         )
         verdict.note(
-            seconds_after_overdue=detected, whom=warned()[0].data["user"]["name"],
+            seconds_after_overdue=told_at - overdue_at, whom=warned()[0].data["user"]["name"],
             beats_after=len(beats), gauge=gauge,
         )  # fmt: skip
         web.end()
-    verdict.must(detected <= 90, "it took more than 90 s")
+    verdict.within(told_at - overdue_at, rig.seconds(90), "to tell it")
     verdict.must(not beats, "the heart went on")
     verdict.must(gauge, "the gauge says nothing")
     return verdict
+
+
+async def _go_by(tocsin: Tocsin, seconds: int) -> None:
+    """Let time go by, as it were: all that was to happen is so much longer due."""
+    for table, column in (("jobs", "due_at"), ("incidents", "escalation_next_at")):
+        late = text(f"UPDATE {table} SET {column} = {column} - :by * interval '1 second'")
+        await asyncio.to_thread(tell, tocsin, partial(_execute, late.bindparams(by=seconds)))
 
 
 def _execute(statement: TextClause, connection: Connection) -> None:
@@ -311,15 +333,12 @@ async def outage(rig: Rig) -> Verdict:
     """R17."""
     verdict, count = Verdict(), 100
     async with Provider() as provider:
-        tocsin = rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait="10m"))
+        tocsin = await rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait="10m"))
         await start(tocsin)
         await flood(tocsin.port, ERROR, map(str, range(count)))
         await until(lambda: len(provider.pages("/ok/ann")) == count, "the first steps")
         await asyncio.to_thread(tocsin.stop)
-        # Thirty minutes, as if they had gone by: all that was to happen is so much longer due.
-        for table, column in (("jobs", "due_at"), ("incidents", "escalation_next_at")):
-            statement = text(f"UPDATE {table} SET {column} = {column} - interval '30 minutes'")
-            await asyncio.to_thread(tell, tocsin, partial(_execute, statement))
+        await _go_by(tocsin, 30 * 60)
         before = time.perf_counter()
         await start(tocsin)
         ready = time.perf_counter()
@@ -334,37 +353,45 @@ async def outage(rig: Rig) -> Verdict:
             unfinished=unfinished, ids=len(provider.ids()),
         )  # fmt: skip
         tocsin.end()
-    verdict.must(handled <= 10, "what was due took more than 10 s")
+    verdict.within(handled, rig.seconds(10), "what was due")
     verdict.must((bobs, anns) == (count, count), "not one page for each")
     return verdict
 
 
 async def acknowledged(rig: Rig) -> Verdict:
     """R18."""
-    verdict, count = Verdict(), rig.size(200, 10_000)
+    verdict, count = Verdict(), rig.size(50, 10_000)
     acked: dict[str, float] = {}
+    issues = map(str, itertools.count())
     async with Provider() as provider:
-        tocsin = rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait="3s"))
-        key = tocsin.program("key", "create", "--name", "chaos").stdout.strip()
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        # The longer, the more of them are still to come when it is known when.
+        wait, racers = f"{rig.size(6, 4)}s", rig.size(50, 100)
+        tocsin = await rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait=wait))
+        done = await asyncio.to_thread(tocsin.program, "key", "create", "--name", "chaos")
+        headers = {
+            "Authorization": f"Bearer {done.stdout.strip()}",
+            "Content-Type": "application/json",
+        }
+
+        async def one(id_: str, due: datetime) -> None:
+            at = _instant(due) + timedelta(milliseconds=rig.random.uniform(-50, 50))
+            await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
+            path = f"/api/v1/incidents/{id_}/acknowledge"
+            answer = await asyncio.to_thread(tocsin.request, "POST", path, b"{}", headers)
+            if answer.status == 200:
+                acked[id_] = time.time()
+
         async with running(tocsin):
-            for batch in _batches(count, 50):
-                await flood(tocsin.port, ERROR, map(str, batch), connections=8)
+            for _ in range(4 * count // racers):
+                if len(acked) >= count * (0.5 if rig.is_quick else 1):
+                    break
+                await flood(tocsin.port, ERROR, itertools.islice(issues, racers), connections=8)
                 await until(lambda: is_idle(tocsin), "all open", 60)
                 rows = await asyncio.to_thread(
                     ask, tocsin,
                     "SELECT id, escalation_next_at FROM incidents WHERE status = 'triggered'"
                     " AND escalation_step = 1",
                 )  # fmt: skip
-
-                async def one(id_: str, due: datetime) -> None:
-                    at = _instant(due) + timedelta(milliseconds=rig.random.uniform(-50, 50))
-                    await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
-                    path = f"/api/v1/incidents/{id_}/acknowledge"
-                    answer = await asyncio.to_thread(tocsin.request, "POST", path, b"{}", headers)
-                    if answer.status == 200:
-                        acked[id_] = time.time()
-
                 await asyncio.gather(*(one(id_, due) for id_, due in rows))
             await asyncio.sleep(2)
             begun = ask(
@@ -374,20 +401,16 @@ async def acknowledged(rig: Rig) -> Verdict:
             )
     late = [id_ for id_, at in begun if _instant(at).timestamp() > acked.get(id_, float("inf"))]
     verdict.note(trials=len(acked), paged_before=len(begun), begun_after=len(late))
-    verdict.must(len(acked) >= count * 0.9, "too few races")
+    verdict.must(len(acked) >= (1 if rig.is_quick else count), "too few races")
     verdict.must(not late, "a page was begun after the acknowledgement")
     return verdict
-
-
-def _batches(count: int, size: int) -> list[range]:
-    return [range(at, min(at + size, count)) for at in range(0, count, size)]
 
 
 async def skewed(rig: Rig) -> Verdict:
     """R8."""
     verdict, count = Verdict(), rig.size(50, 500)
     async with Provider() as provider:
-        one = rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait="20s"))
+        one = await rig.fresh("postgresql", PEOPLE.format(base=provider.base, wait="20s"))
         tocsins = [one, rig.beside(one), rig.beside(one)]
         clocks = [rig.folder / f"skew-{at}" for at in range(3)]
         for tocsin, clock, by in zip(tocsins, clocks, (300, -300, 0), strict=True):
@@ -409,30 +432,21 @@ async def skewed(rig: Rig) -> Verdict:
         steps=sent, early_seconds=-min(waits), late_seconds=max(waits),
         extra=len(provider.pages()) - 2 * sent,
     )  # fmt: skip
-    verdict.must(min(waits) >= -2, "a step was taken early")
-    verdict.must(max(waits) <= 10, "a step was taken late")
+    verdict.must(min(waits) >= -rig.size(8, 2), "a step was taken early")
+    verdict.within(max(waits), rig.seconds(10), "from when a step was due, to take it,")
     verdict.must(len(provider.pages()) == 2 * sent, "a page went out twice")
     return verdict
 
 
 TESTS = (
     Test("R2", "kill -9 of the sender", ("G5",), killed),
-    Test("R7", "three workers at once; one is frozen past its lease", ("G5",), raced),
-    Test(
-        "R8",
-        "clocks five minutes apart, that jump by an hour and by a day",
-        ("G5",),
-        skewed,
-    ),
-    Test(
-        "R11",
-        "a storm of many issues, and one critical elsewhere",
-        ("G6", "G7"),
-        stormed,
-        only_full=True,
-    ),
-    Test("R12", "60 dead providers and a good one", ("G7",), dead),
-    Test("R16", "all workers killed", ("G10",), audited, is_beside=True),
-    Test("R17", "half an hour of outage with 100 armed escalations", ("G5",), outage),
-    Test("R18", "acknowledged within 50 ms of the next step", ("G8",), acknowledged),
-)
+    Test("R7", "three workers at once; one is frozen past its lease", ("G5",), raced, row=1),
+    Test("R8", "clocks five minutes apart, that jump by an hour and by a day", ("G5",), skewed,
+         row=1),
+    Test("R11", "a storm of many issues, and one critical elsewhere", ("G6", "G7"), stormed,
+         only_full=True),
+    Test("R12", "60 dead providers and a good one", ("G7",), dead, row=1),
+    Test("R16", "all workers killed", ("G10",), audited, row=2),
+    Test("R17", "half an hour of outage with 100 armed escalations", ("G5",), outage, row=1),
+    Test("R18", "acknowledged within 50 ms of the next step", ("G8",), acknowledged, row=1),
+)  # fmt: skip

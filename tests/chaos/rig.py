@@ -9,11 +9,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,15 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from tests.outside import Tocsin
+from tocsin.cli.setup import configurator
+from tocsin.config import load
 from tocsin.store.db import Database
+from tocsin.work.configfile import parse
 
 #: How long is waited for what must happen.
 PATIENCE = 120.0
+
+_MIGRATING = threading.Lock()
 
 
 async def until(happened: Callable[[], Any], what: str, seconds: float = PATIENCE) -> float:
@@ -103,6 +110,7 @@ class Rig:
     seed: int
     folder: Path
     postgres: Postgres
+    soak_minutes: float = 30.0
     random: random.Random = field(init=False)
     tocsins: list[Tocsin] = field(default_factory=list)
 
@@ -112,6 +120,14 @@ class Rig:
     def size(self, quick: int, full: int) -> int:
         """Return how much of it."""
         return quick if self.is_quick else full
+
+    def seconds(self, limit: float) -> float:
+        """Return how long something may take.
+
+        The quick set runs on whatever machine there is, beside whatever else it does: only what
+        takes many times as long fails there.
+        """
+        return limit * 10 if self.is_quick else limit
 
     def url(self, engine: str, folder: Path) -> str:
         """Return a fresh database."""
@@ -123,18 +139,21 @@ class Rig:
         """Return a Tocsin that does not run yet, with a data folder of its own."""
         folder = folder or Path(tempfile.mkdtemp(dir=self.folder))
         made = Tocsin(folder, url, log_format="json", **settings)
+        made.patience = PATIENCE
         self.tocsins.append(made)
         return made
 
-    def fresh(self, engine: str, configuration: str, **settings: str) -> Tocsin:
-        """Return one with a fresh database, set up."""
+    async def fresh(self, engine: str, configuration: str, **settings: str) -> Tocsin:
+        """Return one with a fresh database, set up; the others go on meanwhile."""
+        return await asyncio.to_thread(self._fresh, engine, configuration, **settings)
+
+    def _fresh(self, engine: str, configuration: str, **settings: str) -> Tocsin:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         made = self.tocsin(self.url(engine, folder), folder, **settings)
-        path = folder / "configuration.yaml"
-        path.write_text(configuration, "utf-8")
-        done = made.program("apply", str(path))
-        if done.returncode:
-            raise AssertionError(done.stdout + done.stderr)
+        file, source = parse(configuration, "configuration.yaml")
+        # Alembic knows one migration at a time.
+        with _MIGRATING, configurator(load(made.environment)) as configured:
+            configured.apply(file, source, datetime.now(UTC), dry_run=False)
         return made
 
     def beside(self, tocsin: Tocsin) -> Tocsin:

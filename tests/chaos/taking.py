@@ -71,9 +71,9 @@ async def killed(rig: Rig) -> Verdict:
 async def _killed(rig: Rig, engine: str) -> Verdict:
     verdict, ledger = Verdict(), Ledger()
     async with Provider() as provider:
-        tocsin = rig.fresh(engine, QUIET.format(base=provider.base))
+        tocsin = await rig.fresh(engine, QUIET.format(base=provider.base))
         await start(tocsin)
-        stops, kills = asyncio.Event(), rig.size(5, 50)
+        stops, kills = asyncio.Event(), rig.size(2, 50)
         issues = map(str, itertools.takewhile(lambda _: not stops.is_set(), itertools.count()))
         flooding = asyncio.create_task(
             flood(tocsin.port, WARNING, issues, retries=True, ledger=ledger)
@@ -90,20 +90,20 @@ async def _killed(rig: Rig, engine: str) -> Verdict:
         verdict.note(kills=kills, ready_seconds_max=slowest)
         await settle(verdict, tocsin, ledger)
         tocsin.end()
-    # What a start takes is told of an idle machine only.
-    verdict.must(rig.is_quick or slowest <= 3, "a start took more than 3 s")
-    verdict.must(len(ledger.accepted) > kills * 50, "too few to mean anything")
+    # A start is two seconds of processor time, of which a busy machine gives little.
+    verdict.within(slowest, rig.seconds(3), "a start")
+    verdict.must(len(ledger.accepted) > kills * 20, "too few to mean anything")
     return verdict
 
 
 async def restarted(rig: Rig) -> Verdict:
     """R4."""
     verdict = Verdict()
-    tocsin = rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
+    tocsin = await rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
     async with running(tocsin):
         async with steady(tocsin.port, WARNING, 200) as ledger:
             await asyncio.sleep(1)
-            count = rig.size(4, 20)
+            count = rig.size(2, 20)
             for turn in range(count):
                 await asyncio.to_thread(rig.postgres.stop, ("immediate", "fast")[turn % 2])
                 await asyncio.sleep(rig.random.uniform(0.0, 1.5))
@@ -117,23 +117,23 @@ async def restarted(rig: Rig) -> Verdict:
         )  # fmt: skip
         await settle(verdict, tocsin, ledger)
     verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
-    verdict.must(slowest <= 1.0, "an answer took more than a second")
-    verdict.must(drained <= 10, "the spool was not empty within 10 s")
+    verdict.within(slowest, rig.seconds(1), "an answer")
+    verdict.within(drained, rig.seconds(10), "emptying the spool")
     return verdict
 
 
 async def severed(rig: Rig) -> Verdict:
     """R5."""
-    verdict, wanted = Verdict(), rig.size(100, 5_000)
+    verdict, wanted = Verdict(), rig.size(50, 5_000)
     async with Proxy(to_socket(rig.postgres.socket)) as proxy:
-        behind = rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
+        behind = await rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
         url = behind.environment["TOCSIN_DATABASE_URL"]
         name = url.partition("@/")[2].partition("?")[0]
         tocsin = rig.tocsin(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}?sslmode=disable")
         async with running(tocsin):
             proxy.cuts = lambda said: b"COMMIT" in said and rig.random.random() < 0.3
             ledger, issues = Ledger(), map(str, itertools.count())
-            while proxy.cut_count < wanted:
+            while proxy.cut_count < wanted and not ledger.others:
                 some = itertools.islice(issues, 100)
                 await flood(tocsin.port, WARNING, some, connections=4, ledger=ledger)
             proxy.cuts = lambda _said: False
@@ -155,7 +155,7 @@ async def swallowed(rig: Rig) -> Verdict:
     """A network that takes all and gives nothing back."""
     verdict = Verdict()
     async with Proxy(to_socket(rig.postgres.socket)) as proxy:
-        behind = rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
+        behind = await rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
         url = behind.environment["TOCSIN_DATABASE_URL"]
         name = url.partition("@/")[2].partition("?")[0]
         tocsin = rig.tocsin(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}?sslmode=disable")
@@ -173,15 +173,15 @@ async def swallowed(rig: Rig) -> Verdict:
             )  # fmt: skip
             await settle(verdict, behind, ledger)
     verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
-    verdict.must(max(ledger.seconds) <= 1.0, "an answer took more than a second")
+    verdict.within(max(ledger.seconds), rig.seconds(1), "an answer")
     return verdict
 
 
 async def storm(rig: Rig) -> Verdict:
     """R10."""
-    verdict, count = Verdict(), rig.size(5_000, 100_000)
+    verdict, count = Verdict(), rig.size(3_000, 100_000)
     async with Provider() as provider:
-        tocsin = rig.fresh("postgresql", QUIET.format(base=provider.base))
+        tocsin = await rig.fresh("postgresql", QUIET.format(base=provider.base))
         async with running(tocsin):
             ledger = Ledger()
             for_all = Template(PATH, level="error")
@@ -204,18 +204,18 @@ async def storm(rig: Rig) -> Verdict:
     verdict.must(bodies <= 100, "more bodies kept than a hundred")
     verdict.must(len(provider.pages()) == 1, "not one page")
     verdict.must(verdict.figures["rss_mib"] <= 400, "too much memory")
-    verdict.must(drained <= 60, "not processed within 60 s")
+    verdict.within(drained, rig.seconds(60), "processing the rest")
     return verdict
 
 
 async def rolled(rig: Rig) -> Verdict:
     """R13."""
     verdict = Verdict()
-    one = rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
+    one = await rig.fresh("postgresql", QUIET.format(base="http://127.0.0.1:9"))
     two = rig.beside(one)
-    count, failures, resting = rig.size(4, 20), 0, set[int]()
+    count, failures, resting = rig.size(2, 20), 0, set[int]()
     async with running(one, two), Proxy(to_any([one.port, two.port], resting)) as proxy:
-        async with steady(proxy.port, WARNING, 200, keeps=False) as ledger:
+        async with steady(proxy.port, WARNING, rig.size(100, 200), keeps=False) as ledger:
             for turn in range(count):
                 tocsin = (one, two)[turn % 2]
                 resting.add(tocsin.port)
@@ -261,7 +261,7 @@ async def power_cut(rig: Rig) -> Verdict:
     from tests.chaos.trace import violations
 
     verdict = Verdict()
-    tocsin = rig.fresh("sqlite", QUIET.format(base="http://127.0.0.1:9"))
+    tocsin = await rig.fresh("sqlite", QUIET.format(base="http://127.0.0.1:9"))
     async with running(tocsin):
         trace = rig.folder / "trace"
         tracing = await asyncio.create_subprocess_exec(
@@ -364,27 +364,32 @@ async def _fill_up(
     verdict.must(alive == 200, "it died")
     verdict.must(bobs == count, "what was accepted did not escalate")
     verdict.must("disk" in warned, "nobody was told")
-    verdict.must(healed <= 5, "it took more than 5 s to heal")
+    verdict.within(healed, rig.seconds(5), "to heal")
     await settle(verdict, tocsin, ledger)
+
+
+#: Webhooks before the first backup.
+ENOUGH = 100
 
 
 async def backed_up(rig: Rig) -> Verdict:
     """R14."""
     verdict = Verdict()
-    for engine in ("sqlite", "postgresql"):
+    for engine in ("sqlite", "postgresql")[rig.is_quick :]:
         verdict.merged(engine, await _backed_up(rig, engine))
     return verdict
 
 
 async def _backed_up(rig: Rig, engine: str) -> Verdict:
     verdict, count = Verdict(), rig.size(1, 10)
-    tocsin = rig.fresh(engine, QUIET.format(base="http://127.0.0.1:9"))
+    tocsin = await rig.fresh(engine, QUIET.format(base="http://127.0.0.1:9"))
     _give_programs(rig, tocsin)
     folder, took = Path(tempfile.mkdtemp(dir=rig.folder)), []
     copies: list[tuple[Path, set[str]]] = []
     async with running(tocsin), steady(tocsin.port, WARNING, 200) as ledger:
         for turn in range(count):
             await asyncio.sleep(rig.random.uniform(0.5, 1.5))
+            await until(lambda: len(ledger.accepted) > ENOUGH, "webhooks to save")
             file, began = folder / str(turn), time.perf_counter()
             copies.append((file, set(ledger.accepted)))
             done = await asyncio.to_thread(tocsin.program, "backup", str(file))
@@ -401,7 +406,7 @@ async def _backed_up(rig: Rig, engine: str) -> Verdict:
     verdict.must(missing == 0, "accepted before a backup and not in it")
     verdict.must(damaged == 0, "a backup is damaged")
     verdict.must(not ledger.others, f"answers that were no 202: {dict(ledger.others)}")
-    verdict.must(len(copies[-1][1]) > 100, "too few to mean anything")
+    verdict.must(len(copies[-1][1]) >= ENOUGH, "too few to mean anything")
     return verdict
 
 
@@ -424,15 +429,19 @@ def _give_programs(rig: Rig, tocsin: Tocsin) -> None:
 
 TESTS = (
     Test("R1", "kill -9 of the server under 16 clients", ("G1", "G3", "G4"), killed),
-    Test("R3a", "each 202 comes after a sync (strace)", ("G1",), power_cut, only_full=True),
+    Test("R3a", "each 202 comes after a sync (strace)", ("G1",), power_cut, only_full=True,
+         needs="strace"),
     Test("R4", "PostgreSQL stopped and started under 200 requests a second", ("G2", "G3"),
          restarted),
     Test("R4b", "a network to PostgreSQL that swallows everything for seconds", ("G2", "G3"),
          swallowed),
     Test("R5", "connections cut between a COMMIT and its answer", ("G3", "G4"), severed),
-    Test("R6", "a full disk", ("G1", "G3", "G10"), full_disk, only_full=True),
+    Test("R6", "a full disk", ("G1", "G3", "G10"), full_disk, only_full=True,
+         needs="mount"),
     Test("R10", "a storm of one issue", ("G4", "G9"), storm),
-    Test("R13", "servers taken out of the balancer and replaced, under load", ("G2", "G3"), rolled),
-    Test("R14", "backups under 200 requests a second, restored elsewhere", ("G3",), backed_up),
-    Test("R19", "any order, any repeats, against a model", ("G4",), shuffled),
+    Test("R13", "servers taken out of the balancer and replaced, under load", ("G2", "G3"), rolled,
+         row=1),
+    Test("R14", "backups under 200 requests a second, restored elsewhere", ("G3",), backed_up,
+         row=1),
+    Test("R19", "any order, any repeats, against a model", ("G4",), shuffled, only_full=True),
 )  # fmt: skip

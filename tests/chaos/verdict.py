@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from tests.chaos.rig import Rig
 
@@ -28,6 +28,10 @@ class Verdict:
         if not holds:
             self.wrong.append(what)
 
+    def within(self, seconds: float, limit: float, what: str) -> None:
+        """Fail if something took longer."""
+        self.must(seconds <= limit, f"{what} took {seconds:.1f} s, more than {limit:g}")
+
     def merged(self, name: str, other: Verdict) -> None:
         """Take over what another found, under a name."""
         self.figures |= {f"{name} {key}": value for key, value in other.figures.items()}
@@ -45,9 +49,9 @@ class Test:
     run: Callable[[Rig], Awaitable[Verdict]]
     #: Not in the quick set.
     only_full: bool = False
-    #: Mostly waits: beside the others.
-    is_beside: bool = False
-
-
-Tests: TypeAlias = tuple[Test, ...]
-Needs: TypeAlias = Mapping[str, str]
+    #: Rows of the quick set run beside each other, each with a database that the others do not
+    #: stop. At full size only the last row does, which mostly waits: the figures are to be of a
+    #: machine that does nothing else.
+    row: int = 0
+    #: What it cannot do without.
+    needs: str = ""

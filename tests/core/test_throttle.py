@@ -141,7 +141,7 @@ def test_a_throttle_is_of_a_channel_that_is_bundled():
 def test_a_verdict_is_about_every_page_and_a_hold_ends(
     pages: list[tuple[int, bool, bool, bool]], out: list[int], is_busy: bool
 ):
-    """Nothing is left out, nothing waits in the past, and loud ones wait the longest span at most."""
+    """Nothing is left out or waits in the past, and loud ones wait the longest span at most."""
     waiting = sorted(
         (
             Waiting(
