@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tocsin.config import BadSetting, Settings
 from tocsin.store import migrations
@@ -476,7 +476,12 @@ def _say_how_to_begin(store: Store) -> None:
     """
     from tocsin.work.accounts import Accounts  # noqa: PLC0415 - slow to import
 
-    key = Accounts(store.database, store.plans, store.vault).setup_link(now())
+    try:
+        key = Accounts(store.database, store.plans, store.vault).setup_link(now())
+    except SQLAlchemyError as error:
+        # The database went away just now: that is no reason to take no webhooks.
+        log.warning("no link to set up: start again for one", error=type(error).__name__)
+        return
     if key is not None:
         # Whoever reads it may be gone, or the disk full: that stops nobody from being paged.
         with contextlib.suppress(OSError):
