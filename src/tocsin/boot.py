@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
+import msgspec
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -205,16 +207,15 @@ async def serve(
     from tocsin.work.oversight import Oversight  # noqa: PLC0415
     from tocsin.worker import build_worker  # noqa: PLC0415
 
+    know_shapes("tocsin.web.app" if parts.web else "tocsin.worker")
     # Threads that compute hand over sooner: the loop that answers webhooks is one among them.
     sys.setswitchinterval(_SWITCH_SECONDS)
     settings = store.settings
     dialects, metrics = load_all(), Metrics()
     guard = Guard(settings.outbound_allow)
     async with guarded_client(guard) as http, AsyncExitStack() as away:
-        outside = Outside(
-            guard=guard, http=http, smtp_url=settings.smtp_url, public_url=settings.public_url
-        )
-        opened, lines = asyncio.Event(), Lines(http)
+        public, lines, opened = settings.public_url, Lines(http), asyncio.Event()
+        outside = Outside(guard=guard, http=http, smtp_url=settings.smtp_url, public_url=public)
         clock = clock or await _clock(store, stop)
         if store.is_there:
             _arm(store, clock())
@@ -222,7 +223,7 @@ async def serve(
         channels = make_channels(outside)
         worker = build_worker(
             store.database, store.plans, store.vault, dialects, channels,
-            public_url=settings.public_url,
+            public_url=public,
             retention=settings.retention,
             clock=clock,
             observe=metrics.attempted,
@@ -245,6 +246,29 @@ async def serve(
         elif ready is not None:
             ready.set()
         await asyncio.gather(stop.wait(), running)
+
+
+def know_shapes(*modules: str) -> None:
+    """Let msgspec look at every type that was imported, with these, while nobody else does.
+
+    It looks at a type when it first reads one, and unfinished at that it is seen by other threads:
+    two that are the first at once end the process (msgspec 0.22, a segmentation fault).
+    """
+    from tocsin.core.repeats import Repeats  # noqa: PLC0415
+    from tocsin.core.sentry import Switches  # noqa: PLC0415
+
+    for name in modules:
+        importlib.import_module(name)
+    for shape in (*_structs(msgspec.Struct), Repeats, Switches):
+        if shape.__module__.startswith("tocsin."):
+            msgspec.json.Decoder(shape)
+
+
+def _structs(kind: type) -> Iterator[type]:
+    one: type
+    for one in kind.__subclasses__():
+        yield one
+        yield from _structs(one)
 
 
 async def _clock(store: Store, stop: asyncio.Event) -> Callable[[], datetime]:

@@ -23,6 +23,7 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from tests.outside import Tocsin
+from tocsin.boot import know_shapes
 from tocsin.cli.setup import configurator
 from tocsin.config import load
 from tocsin.store.db import Database
@@ -116,6 +117,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        know_shapes()
 
     def size(self, quick: int, full: int) -> int:
         """Return how much of it."""
@@ -150,9 +152,9 @@ class Rig:
     def _fresh(self, engine: str, configuration: str, **settings: str) -> Tocsin:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         made = self.tocsin(self.url(engine, folder), folder, **settings)
-        file, source = parse(configuration, "configuration.yaml")
         # Alembic knows one migration at a time.
         with _MIGRATING, configurator(load(made.environment)) as configured:
+            file, source = parse(configuration, "configuration.yaml")
             configured.apply(file, source, datetime.now(UTC), dry_run=False)
         return made
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -36,3 +38,25 @@ def test_a_database_that_goes_away_while_the_first_link_is_made_ends_nothing(
     monkeypatch.setattr(Accounts, "setup_link", gone)
     boot._say_how_to_begin(store)
     assert "/setup/" not in capsys.readouterr().out
+
+
+def test_types_that_several_threads_read_first_at_once_end_nothing():
+    """To end the process, in C, is what msgspec does where it was not told of them before."""
+    code = """
+import sys, threading, msgspec
+from tocsin import boot
+boot.know_shapes("tocsin.web.app")
+sys.setswitchinterval(1e-6)
+for shape in [one for one in boot._structs(msgspec.Struct) if one.__module__.startswith("tocsin.")]:
+    together = threading.Barrier(4)
+    def read():
+        together.wait()
+        try:
+            msgspec.convert({name: None for name in shape.__struct_fields__}, shape)
+        except msgspec.ValidationError:
+            pass
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    [one.start() for one in threads]
+    [one.join() for one in threads]
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
