@@ -68,7 +68,7 @@ between a `COMMIT` and its answer, and compare what clients were told with what 
 afterwards.
 
 `make chaos` runs the quick set, in four minutes at most and without any privilege, beside whatever
-else the machine does: there only counts fail (lost, twice, missed, not 202), and what takes ten
+else the machine does: there only counts fail (lost, twice, missed, not 202), and what takes twenty
 times as long as it may. `make chaos-full` runs all of it at full size, with the limits in seconds,
 on a machine that does nothing else; for `strace` and a small disk it has to be root. Both print one
 line for each test, and take `CHAOS="--only R4 --seed 7"`. The tests are in

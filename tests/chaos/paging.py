@@ -88,7 +88,7 @@ async def killed(rig: Rig) -> Verdict:
 
 
 async def _killed(rig: Rig, engine: str) -> Verdict:
-    verdict, kills = Verdict(), rig.size(3, 50)
+    verdict, kills = Verdict(), rig.size(2, 50)
     async with Provider(delay=0.05) as provider:
         tocsin = await rig.fresh(engine, PEOPLE.format(base=provider.base, wait="24h"))
         await start(tocsin)

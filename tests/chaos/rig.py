@@ -129,7 +129,7 @@ class Rig:
         The quick set runs on whatever machine there is, beside whatever else it does: only what
         takes many times as long fails there.
         """
-        return limit * 10 if self.is_quick else limit
+        return limit * 20 if self.is_quick else limit
 
     def url(self, engine: str, folder: Path) -> str:
         """Return a fresh database."""

@@ -16,6 +16,7 @@ from tests.chaos.ledger import Ledger, Template, flood, steady
 from tests.chaos.providers import Provider
 from tests.chaos.proxy import Proxy, to_any, to_socket
 from tests.chaos.rig import (
+    PATIENCE,
     Rig,
     ask,
     is_idle,
@@ -90,8 +91,8 @@ async def _killed(rig: Rig, engine: str) -> Verdict:
         verdict.note(kills=kills, ready_seconds_max=slowest)
         await settle(verdict, tocsin, ledger)
         tocsin.end()
-    # A start is two seconds of processor time, of which a busy machine gives little.
-    verdict.within(slowest, rig.seconds(3), "a start")
+    # Two seconds of processor time, of which a busy machine gives as little as it likes.
+    verdict.within(slowest, PATIENCE if rig.is_quick else 3, "a start")
     verdict.must(len(ledger.accepted) > kills * 20, "too few to mean anything")
     return verdict
 
@@ -179,7 +180,7 @@ async def swallowed(rig: Rig) -> Verdict:
 
 async def storm(rig: Rig) -> Verdict:
     """R10."""
-    verdict, count = Verdict(), rig.size(3_000, 100_000)
+    verdict, count = Verdict(), rig.size(2_000, 100_000)
     async with Provider() as provider:
         tocsin = await rig.fresh("postgresql", QUIET.format(base=provider.base))
         async with running(tocsin):
@@ -215,7 +216,7 @@ async def rolled(rig: Rig) -> Verdict:
     two = rig.beside(one)
     count, failures, resting = rig.size(2, 20), 0, set[int]()
     async with running(one, two), Proxy(to_any([one.port, two.port], resting)) as proxy:
-        async with steady(proxy.port, WARNING, rig.size(100, 200), keeps=False) as ledger:
+        async with steady(proxy.port, WARNING, rig.size(50, 200), keeps=False) as ledger:
             for turn in range(count):
                 tocsin = (one, two)[turn % 2]
                 resting.add(tocsin.port)
