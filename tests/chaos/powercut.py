@@ -179,7 +179,7 @@ async def cut(rig: Rig) -> Verdict:
     only = (part for file in files for part in ("-P", file))
     tocsin.under = (*STRACE, "-o", str(trace), *only, "--")
     async with running(tocsin):
-        issues = map(str, range(rig.size(300, 3_000)))
+        issues = map(str, range(rig.size(300, 1_500)))
         ledger = await flood(tocsin.port, WARNING, issues, connections=8)
     await until(lambda: b"+++ killed" in _content(trace)[-1_000:], "the end of the trace")
     made = calls(trace, files)
