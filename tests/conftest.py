@@ -91,6 +91,14 @@ def shared() -> Path:
     pytest.skip("reads ../shared")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _shapes() -> None:
+    """Let msgspec know every type before threads of a test are the first to read one."""
+    from tocsin.boot import know_shapes
+
+    know_shapes()
+
+
 @pytest.fixture(scope="session")
 def vault() -> Vault:
     """Give the vault of all test databases."""
