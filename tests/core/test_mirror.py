@@ -34,10 +34,12 @@ from tocsin.core.reconcile import (
     Ending,
     Known,
     Listed,
+    Opening,
     Sifting,
     came_back,
     ended,
     sift,
+    since_when,
 )
 
 ANN = Actor(name="ann@example.com", user_id="usr_ann")
@@ -285,7 +287,7 @@ OVER = Known(last_seen_at=NOW, resolved_at=at(minutes=-3), is_open=False)
 #: One of several of an incident that goes on.
 OVER_IN_OPEN = replace(OVER, is_open=True)
 CONNECTED = at(hours=-1)
-BOTH = frozenset({CREATED, UNRESOLVED})
+BOTH = Opening(actions={CREATED: CONNECTED, UNRESOLVED: CONNECTED})
 
 
 @pytest.mark.parametrize(
@@ -310,7 +312,7 @@ BOTH = frozenset({CREATED, UNRESOLVED})
 def test_an_unresolved_issue_is_missing_only_where_its_webhook_ought_to_have_come(
     one: Listed, known: Known | None, sifting: Sifting
 ):
-    assert sift(one, known, BOTH, CONNECTED, NOW) is sifting
+    assert sift(one, known, BOTH, NOW) is sifting
 
 
 @pytest.mark.parametrize(
@@ -327,13 +329,48 @@ def test_an_unresolved_issue_is_missing_only_where_its_webhook_ought_to_have_com
 def test_what_is_unknown_is_missing_only_where_its_webhook_would_have_opened_an_incident(
     one: Listed, known: Known | None, opening: Collection[str], sifting: Sifting
 ):
-    assert sift(one, known, opening, CONNECTED, NOW) is sifting
+    actions = dict.fromkeys(opening, CONNECTED)
+    assert sift(one, known, Opening(actions=actions), NOW) is sifting
+
+
+RULED = Opening(actions=BOTH.actions, rules={"backend": at(minutes=-30)})
+
+
+@pytest.mark.parametrize(
+    ("one", "sifting"),
+    [
+        (listed(category="error"), Sifting.LOST),
+        (listed(category="db_query"), Sifting.FINE),
+        (listed(category="db_query", project="backend"), Sifting.LOST),
+        (listed(category="db_query", project="frontend"), Sifting.FINE),
+        (listed(category="cron", project="backend", first_seen=at(minutes=-40)), Sifting.FINE),
+        (listed(category="error", project="backend", first_seen=at(minutes=-40)), Sifting.LOST),
+        (listed(category="uptime", substatus="regressed"), Sifting.DOUBTFUL),
+    ],
+)
+def test_of_what_is_no_error_only_a_rule_tells_when_it_is_new(one: Listed, sifting: Sifting):
+    assert sift(one, None, RULED, NOW) is sifting
+
+
+def test_a_rule_tells_nothing_that_no_action_opens():
+    one = listed(category="db_query", project="backend")
+    assert sift(one, None, replace(RULED, actions={}), NOW) is Sifting.FINE
+
+
+def test_what_opens_does_since_it_was_first_seen_to_at_a_look():
+    both = {CREATED, UNRESOLVED}
+    at_first = since_when(None, both, CONNECTED, NOW)
+    assert at_first == dict.fromkeys(both, CONNECTED)
+    without = since_when(at_first, {UNRESOLVED}, CONNECTED, NOW)
+    assert without == {UNRESOLVED: CONNECTED}
+    assert since_when(without, both, CONNECTED, NOW) == {CREATED: NOW, UNRESOLVED: CONNECTED}
+    assert since_when({}, both, CONNECTED, NOW) == dict.fromkeys(both, NOW)
 
 
 def test_what_was_resolved_here_came_back_only_after_that():
     def at_(minutes: float, known: Known | None = OVER, status: str = "unresolved") -> bool:
         there = Stand(status=status, reopened_at=at(minutes=minutes))
-        return came_back(there, known, CONNECTED, NOW) is not None
+        return came_back(there, known, BOTH, NOW) is not None
 
     assert at_(-2.5)
     assert not at_(-4)
@@ -346,7 +383,7 @@ def test_what_was_resolved_here_came_back_only_after_that():
     assert not at_(-2.5, status="resolved")
     assert at_(-2.5, None)
     assert not at_(-90, None)
-    assert came_back(Stand(status="unresolved"), OVER, CONNECTED, NOW) is None
+    assert came_back(Stand(status="unresolved"), OVER, BOTH, NOW) is None
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_another_project_later_is_added_and_none_is_lost(company: Company):
     ]  # fmt: skip
     known = company.connection()
     assert known is not None
-    assert sorted(rule.project for rule in known.rules) == ["backend", "frontend"]
+    assert {rule.project: rule.since for rule in known.rules} == {"backend": NOW, "frontend": NOW}
 
 
 def test_a_dry_run_writes_nothing_anywhere(company: Company):

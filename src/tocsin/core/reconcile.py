@@ -6,8 +6,8 @@ first, and how those stand that are open here. What differs is fed in as if its 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from zlib import crc32
@@ -54,6 +54,53 @@ class Listed:
     substatus: str | None
     first_seen: datetime | None
     last_seen: datetime | None
+    #: ``error``, ``outage``, ``db_query`` …; None where Sentry is too old to say.
+    category: str | None = None
+    #: The slug of its project.
+    project: str = ""
+
+
+#: The category of which Sentry sends ``issue.created``, whatever rules there are.
+_TOLD = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What opens an incident here, since when: of what is unknown, nothing else is missed."""
+
+    #: By the action of an ``issue`` webhook. Sentry sends them of every project.
+    actions: Mapping[str, datetime]
+    #: By the slug of a project: its alert rule tells of a new issue of whatever category.
+    rules: Mapping[str, datetime] = field(default_factory=dict)
+
+    def of_new(self, listed: Listed) -> datetime | None:
+        """Return since when a webhook tells of an issue when it is new; None if none does."""
+        created = self.actions.get(CREATED)
+        if created is None or listed.category in (_TOLD, None):
+            return created
+        rule = self.rules.get(listed.project)
+        return None if rule is None else max(created, rule)
+
+    @property
+    def of_back(self) -> datetime | None:
+        """Since when a webhook tells of what came back; None if none does."""
+        return self.actions.get(UNRESOLVED)
+
+
+def since_when(
+    noted: Mapping[str, datetime] | None,
+    opening: Collection[str],
+    connected_at: datetime,
+    now: datetime,
+) -> dict[str, datetime]:
+    """Return since when each action opens incidents, next to what was noted at the last look.
+
+    One that did not then, or of an integration that was disabled, does from now on: what people
+    let pass is not missed afterwards.
+    """
+    if noted is None:
+        return dict.fromkeys(opening, connected_at)
+    return {action: noted.get(action, now) for action in sorted(opening)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,18 +130,10 @@ class Sifting(StrEnum):
 _BACK = frozenset({"regressed", "escalating"})
 
 
-def sift(
-    listed: Listed,
-    known: Known | None,
-    opening: Collection[str],
-    connected_at: datetime,
-    now: datetime,
-) -> Sifting:
+def sift(listed: Listed, known: Known | None, opening: Opening, now: datetime) -> Sifting:
     """Say whether the webhook of an issue that is unresolved in Sentry may be missing.
 
-    ``opening`` has the actions whose webhook opens an incident here: of what is unknown here, no
-    other is missed. Sentry sends them of every project, and whatever rules there are.
-    What was there before the connection was made counts only once it came back; what was resolved
+    What was there before anything opened incidents counts only once it came back; what was resolved
     here and is only unresolved still, as it was, is not missing.
     """
     if known is not None:
@@ -105,12 +144,13 @@ def sift(
         return Sifting.DOUBTFUL if may_be_back else Sifting.FINE
     if listed.first_seen is None:
         return Sifting.FINE
-    if listed.first_seen >= connected_at and CREATED in opening:
+    of_new, of_back = opening.of_new(listed), opening.of_back
+    if of_new is not None and listed.first_seen >= of_new:
         waits = listed.first_seen > now - ON_ITS_WAY
         return Sifting.FINE if waits else Sifting.LOST
-    seen = listed.last_seen is not None and listed.last_seen >= connected_at
-    is_told = UNRESOLVED in opening and is_back(listed)
-    return Sifting.DOUBTFUL if seen and is_told else Sifting.FINE
+    if of_back is None or listed.last_seen is None or listed.last_seen < of_back:
+        return Sifting.FINE
+    return Sifting.DOUBTFUL if is_back(listed) else Sifting.FINE
 
 
 def is_back(listed: Listed) -> bool:
@@ -124,17 +164,16 @@ def in_turn(issue_id: str, now: datetime) -> int:
 
 
 def came_back(
-    stand: Stand, known: Known | None, connected_at: datetime, now: datetime
+    stand: Stand, known: Known | None, opening: Opening, now: datetime
 ) -> datetime | None:
     """Return when an issue came back without our knowing; None if it did not."""
     at = stand.reopened_at
     if stand.status != "unresolved" or at is None or at > now - ON_ITS_WAY:
         return None
-    if known is None:
-        return at if at >= connected_at else None
-    if known.resolved_at is None:
+    if known is None or known.resolved_at is None:
         # What was only recorded has no incident; that it was over in between was lost too.
-        return at if at >= connected_at and not known.is_open else None
+        is_open, of_back = known is not None and known.is_open, opening.of_back
+        return None if is_open or of_back is None or at < of_back else at
     # Where Sentry said that it was over, Sentry says now that it is not, whichever came first.
     return at if known.is_sentrys_word or at > known.resolved_at else None
 

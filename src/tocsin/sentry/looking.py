@@ -16,6 +16,7 @@ from tocsin.core.reconcile import (
     UNRESOLVED,
     Known,
     Listed,
+    Opening,
     Sifting,
     came_back,
     in_turn,
@@ -41,12 +42,9 @@ Recall = Callable[[Sequence[str]], Awaitable[Mapping[str, Known]]]
 class Look:
     """What to look for."""
 
-    #: Actions of an issue whose webhook opens an incident here: of what is unknown, no others are
-    #: missing.
-    opening: frozenset[str]
+    opening: Opening
     #: Issues that are open here.
     open_issues: Sequence[str]
-    connected_at: datetime
     #: The top of the list is read as far as what was last seen before this.
     since: datetime
     #: Where to go on further down, from the look before.
@@ -168,7 +166,7 @@ class _Walk:
         known = await self.recall([one.id for one in issues])
         for issue in issues:
             listed, here = _listed(issue), known.get(issue.id)
-            found = sift(listed, here, wanted.opening, wanted.connected_at, wanted.began_at)
+            found = sift(listed, here, wanted.opening, wanted.began_at)
             if found is Sifting.LOST and issue.first_seen is not None:
                 self._miss(issue, CREATED, issue.first_seen)
             elif found is Sifting.DOUBTFUL:
@@ -193,7 +191,7 @@ class _Walk:
             if issue.id != listed.issue_id:
                 # Merged since the list was made: the other one is listed by itself.
                 continue
-            at = came_back(stand_of(issue), known, wanted.connected_at, wanted.began_at)
+            at = came_back(stand_of(issue), known, wanted.opening, wanted.began_at)
             if at is not None:
                 self._miss(issue, UNRESOLVED, at)
 
@@ -232,4 +230,6 @@ def _listed(issue: Issue) -> Listed:
         substatus=issue.substatus,
         first_seen=issue.first_seen,
         last_seen=issue.last_seen,
+        category=issue.issue_category,
+        project=issue.project.slug if issue.project else "",
     )

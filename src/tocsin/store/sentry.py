@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
 from tocsin.core.plans import SentryLink
@@ -29,6 +30,8 @@ class RuleMade:
     rule_id: str
     #: Whether Tocsin made it. What it found is somebody else's: disconnecting leaves it.
     was_made: bool = True
+    #: Since when it tells; None: as long as there has been the connection.
+    since: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class SentryConnection:
     looked_at: datetime | None
     seen_until: datetime | None
     cursor: str | None
+    #: Since when which actions of an ``issue`` webhook open incidents; None before the first look.
+    opening: Mapping[str, datetime] | None
     error: str | None
     error_at: datetime | None
     created_at: datetime
@@ -76,8 +81,9 @@ def _read(row: RowMapping, vault: Vault) -> SentryConnection:
     return SentryConnection(
         token=vault.open(row["token_encrypted"]),
         scopes=tuple(row["scopes"]),
-        rules=tuple(RuleMade(**one) for one in row["rules"]),
+        rules=_rules(row["rules"]),
         switches=_switches(row["switches"]),
+        opening=msgspec.convert(row["opening"], dict[str, datetime] | None),
         **plain,
     )
 
@@ -85,8 +91,12 @@ def _read(row: RowMapping, vault: Vault) -> SentryConnection:
 _PLAIN = tuple(
     name
     for name in SentryConnection.__dataclass_fields__
-    if name not in ("token", "scopes", "rules", "switches")
+    if name not in ("token", "scopes", "rules", "switches", "opening")
 )
+
+
+def _rules(document: list[dict[str, Any]]) -> tuple[RuleMade, ...]:
+    return msgspec.convert(document, tuple[RuleMade, ...])
 
 
 def _switches(document: dict[str, Any]) -> Switches:
@@ -173,7 +183,7 @@ def noted(connection: Connection, integration_id: str, host: str, organization: 
             columns.organization == organization,
         )
     ).all()
-    rules = (RuleMade(**one) for row in rows for one in row.rules)
+    rules = (one for row in rows for one in _rules(row.rules))
     return Noted(
         app_ids=frozenset(row.app_id for row in rows if row.app_id),
         rules_made=frozenset(one for one in rules if one.was_made),
@@ -262,6 +272,11 @@ def set_rules(connection: Connection, id_: str, rules: Iterable[RuleMade]) -> No
 def set_switches(connection: Connection, id_: str, switches: Switches) -> None:
     """Let a connection do this in Sentry from now on."""
     _change(connection, id_, switches=asdict(switches))
+
+
+def note_opening(connection: Connection, id_: str, opening: Mapping[str, datetime]) -> None:
+    """Note since when which actions of an ``issue`` webhook open incidents."""
+    _change(connection, id_, opening=dict(opening))
 
 
 def note_look(

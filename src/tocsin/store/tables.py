@@ -394,7 +394,7 @@ sentry_connections = Table(
     Column("installation_id", String(64)),
     #: What the token may.
     Column("scopes", Document, nullable=False),
-    #: The alert rules that were made: ``{"project", "rule_id"}`` each.
+    #: The alert rules that were made or found: as ``store.sentry.RuleMade``.
     Column("rules", Document, nullable=False),
     #: As ``core.sentry.Switches``.
     Column("switches", Document, nullable=False),
@@ -402,6 +402,8 @@ sentry_connections = Table(
     Column("looked_at", Instant),
     Column("seen_until", Instant),
     Column("cursor", String(200)),
+    #: Which actions of an ``issue`` webhook open incidents, to since when.
+    Column("opening", Document),
     Column("error", String(500)),
     Column("error_at", Instant),
     Column("created_at", Instant, nullable=False),

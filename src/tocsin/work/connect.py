@@ -318,7 +318,8 @@ class Connector:
             form = rule_form(here, app, installation_of(app, there))
             rule = self._create_rule(wish, slug, form)
             there = replace(there, rules={**there.rules, slug: (*there.rules[slug], rule)})
-        made = RuleMade(project=slug, rule_id=rule.id, was_made=was_made)
+        since = next((one.since for one in known.rules if one.project == slug), now)
+        made = RuleMade(project=slug, rule_id=rule.id, was_made=was_made, since=since)
         others = [one for one in known.rules if one.project != slug]
 
         def work(connection: Connection) -> None:

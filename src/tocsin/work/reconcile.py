@@ -6,7 +6,7 @@ says what was found and next to what, so that asking twice finds it once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +27,9 @@ from tocsin.core.reconcile import (
     UNRESOLVED,
     Ending,
     Known,
+    Opening,
     ended,
+    since_when,
 )
 from tocsin.core.retry import MAX_RETRY_AFTER
 from tocsin.sentry.client import Place
@@ -93,10 +95,14 @@ class Reconciler:
                 jobs.finish(connection, [job])
                 continue
             integration = self._plans.current(connection).integrations[there.integration_id]
+            opening = self._opening(integration) if integration.is_enabled else ()
+            since = since_when(there.opening, opening, there.created_at, now)
+            if since != there.opening:
+                sentry.note_opening(connection, there.id, since)
             if not integration.is_enabled:
                 jobs.put(connection, [(Kind.RECONCILE, job.subject_id, now + EVERY)])
                 continue
-            questions.append(self._question(connection, job, there, integration, now))
+            questions.append(self._question(connection, job, there, integration, since, now))
         return questions
 
     def _question(
@@ -105,6 +111,7 @@ class Reconciler:
         job: Job,
         there: SentryConnection,
         integration: Integration,
+        opening: Mapping[str, datetime],
         now: datetime,
     ) -> Question:
         keys = missing.open_keys(connection, integration.id)
@@ -117,9 +124,11 @@ class Reconciler:
             installation_id=there.installation_id,
             place=place_of(there),
             look=Look(
-                opening=self._opening(integration),
+                opening=Opening(
+                    actions=opening,
+                    rules={one.project: one.since or there.created_at for one in there.rules},
+                ),
                 open_issues=[one for one in issues if self._key(integration, one) in set(keys)],
-                connected_at=there.created_at,
                 since=since - OVERLAP,
                 cursor=there.cursor,
                 began_at=now,
@@ -132,7 +141,7 @@ class Reconciler:
         reading = identify(dialect, _hook(CREATED, issue_id), _RESOURCE)
         return (reading.dedup_key if reading else None) or ""
 
-    def _opening(self, integration: Integration) -> frozenset[str]:
+    def _opening(self, integration: Integration) -> Collection[str]:
         """Return with which actions an ``issue`` webhook opens an incident of an integration.
 
         Sentry sends those of every project, whatever rules it has.

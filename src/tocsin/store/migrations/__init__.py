@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 #: The revision this program works with.
-HEAD = "0010"
+HEAD = "0011"
 
 #: Any number, the same for all who migrate: they wait for each other by it.
 _LOCK = 7_467_226
