@@ -161,3 +161,19 @@ def test_what_opens_as_before_does_so_since_the_connection_whatever_else_changed
     both.forward(minutes=10)
     world.expect("ann")
     assert statuses(both) == ["triggered"]
+
+
+# -- another token --------------------------------------------------------------------------------
+
+
+def test_a_new_token_is_tried_at_once_however_long_the_old_one_failed(both: BothSides):
+    both.breaks()
+    both.lose_all()
+    both.sentry.do("faults", status=401)
+    both.forward(hours=3)
+    assert (statuses(both), connected(both).error is None) == ([], False)
+    both.be_well()
+    connect(both, token=both.sentry.app_token(both.app))
+    both.forward(seconds=1)
+    both.world.expect("ann")
+    assert connected(both).error is None

@@ -214,6 +214,7 @@ def put(
 ) -> str:
     """Connect an integration, or give its connection another token; return the connection's id.
 
+    Either way Sentry is asked at once, however long the last answers made us wait.
     Another organisation is another connection: what was made in the first is forgotten here.
     """
     columns = sentry_connections.c
@@ -231,6 +232,7 @@ def put(
     if known is not None:
         if (known.host, known.organization) == (opening.host, opening.organization):
             _change(connection, known.id, **opens, error=None, error_at=None)
+            jobs.put(connection, [(Kind.RECONCILE, known.id, now)])
             return str(known.id)
         remove(connection, known.id, now)
     id_ = new_id("sen", now)
