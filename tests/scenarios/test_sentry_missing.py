@@ -9,8 +9,9 @@ import pytest
 from tests.both_sides import BothSides
 from tests.fakes import FakeSentry
 from tests.scenarios.test_sentry_reconcile import lost, overriding, statuses
-from tests.world import ONE_STEP, PEOPLE, SERVICE, World
+from tests.world import KEY, ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.reconcile import EVERY
+from tocsin.sentry.sender import Issue, webhook
 from tocsin.store import sentry as connections
 from tocsin.store.sentry import Opening, RuleMade, SentryConnection
 
@@ -177,3 +178,82 @@ def test_a_new_token_is_tried_at_once_however_long_the_old_one_failed(both: Both
     both.forward(seconds=1)
     both.world.expect("ann")
     assert connected(both).error is None
+
+
+# -- another organisation -------------------------------------------------------------------------
+
+
+def move(both: BothSides, organization: str) -> None:
+    """Connect the integration with another organisation, which has the same people."""
+    joins = [{"email": "ann@example.com", "role": "owner"}]
+    both.sentry.do("organization", slug=organization, projects=["backend"], members=joins)
+    token = both.sentry.token(organization=organization)
+    connect(both, organization=organization, token=token)
+
+
+def linked(world: World, link: str) -> None:
+    """Let Sentry tell of an issue that this organisation does not have, by such a link."""
+    body = webhook("issue", "created", Issue(id="999")).body
+    said = body.replace(b"https://sentry.example.com/issues/999/", link.encode())
+    world.post(f"/in/{KEY}", said, Sentry_Hook_Resource="issue")
+    world.expect("ann")
+
+
+def test_what_is_open_of_another_organisation_stays_so(both: BothSides):
+    """The integration was moved: what the new organisation does not know was not deleted."""
+    issue = both.breaks()
+    both.deliver_all()
+    both.world.expect("ann")
+    both.forward(seconds=1)
+    move(both, "other")
+    both.sentry.do("forget")
+    both.forward(hours=1)
+    assert statuses(both) == ["triggered"]
+    assert not [path for _, path in both.sentry.requests("GET") if f"/issues/{issue}/" in path]
+
+
+def test_what_the_webhooks_of_another_organisation_opened_stays_so(both: BothSides):
+    move(both, "other")
+    both.breaks()
+    both.deliver_all()
+    both.world.expect("ann")
+    both.forward(hours=1)
+    assert statuses(both) == ["triggered"]
+
+
+@pytest.mark.parametrize(
+    ("link", "ends"),
+    [
+        ("{host}/organizations/acme/issues/999/", True),
+        ("{host}/organizations/other/issues/999/", False),
+        ("https://acme.sentry.io/issues/999/", False),
+        ("https://sentry.example.com/organizations/acme/issues/999/", True),
+        ("https://sentry.example.com/organizations/other/issues/999/", False),
+        ("{host}/issues/999/", True),
+    ],
+)
+def test_what_is_gone_was_deleted_unless_its_link_leads_elsewhere(
+    both: BothSides, link: str, ends: bool
+):
+    """Sentry may be asked at another address than the one in its links."""
+    linked(both.world, link.format(host=both.sentry.url))
+    both.forward(hours=1)
+    assert statuses(both) == ["resolved" if ends else "triggered"]
+
+
+@pytest.mark.parametrize(
+    ("link", "ends"),
+    [
+        ("{host}/organizations/acme/issues/999/", True),
+        ("{host}/issues/999/", False),
+        ("https://sentry.example.com/organizations/acme/issues/999/", False),
+    ],
+)
+def test_what_was_open_before_the_connection_was_deleted_only_if_its_link_says_where_it_was(
+    world: World, sentry: FakeSentry, link: str, ends: bool
+):
+    linked(world, link.format(host=sentry.url))
+    world.forward(minutes=1)
+    both = BothSides.join(world, sentry)
+    both.forward(hours=1)
+    assert statuses(both) == ["resolved" if ends else "triggered"]

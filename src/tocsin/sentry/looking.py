@@ -43,8 +43,9 @@ class Look:
     """What to look for."""
 
     opening: Opening
-    #: Issues that are open here.
-    open_issues: Sequence[str]
+    #: Issues that are open here, to whether one that Sentry does not know was deleted: else it may
+    #: never have been of this organisation.
+    open_issues: Mapping[str, bool]
     #: The top of the list is read as far as what was last seen before this.
     since: datetime
     #: Where to go on further down, from the look before.
@@ -208,7 +209,8 @@ class _Walk:
             try:
                 issue = await self.sentry.issue(id_)
             except NotThere:
-                self.seen.over.append(Over(issue_id=id_, stand=None, raw=None))
+                if wanted.open_issues[id_]:
+                    self.seen.over.append(Over(issue_id=id_, stand=None, raw=None))
                 continue
             except _OF_ONE:
                 continue

@@ -60,6 +60,32 @@ def token_of(typed: str) -> str:
     return token
 
 
+def leads_to(place: Place, link: str | None) -> bool | None:
+    """Whether a link to an issue leads into an organisation; None where it does not tell.
+
+    A Sentry of somebody's own may be asked at another address than the one that people see.
+    """
+    try:
+        parts = urlsplit(link or "")
+        name = parts.hostname
+    except ValueError:
+        return None
+    if link is None or name is None:
+        return None
+    if is_own(link) != is_own(place.host):
+        return False
+    found = _IN_PATH.match(parts.path) or (name not in _REGIONS and _IN_NAME.fullmatch(name))
+    if not found or place.organization.isdecimal():
+        return None
+    if found[1].lower() != place.organization.lower():
+        return False
+    return True if not is_own(place.host) or name == urlsplit(place.host).hostname else None
+
+
+#: Where links name an organisation: ``https://acme.sentry.io``, ``…/organizations/acme/…``.
+_IN_PATH = re.compile(r"/organizations/([^/]+)/")
+_IN_NAME = re.compile(r"([a-z0-9-]+)\.sentry\.io")
+
 _REGIONS = frozenset({"us.sentry.io", "de.sentry.io"})
 
 

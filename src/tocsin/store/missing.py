@@ -31,10 +31,20 @@ _COUNTED = (
 )
 
 
-def open_keys(connection: Connection, integration_id: str) -> list[str]:
-    """Return the dedup keys of an integration's alerts that have an open incident."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAlert:
+    """An alert that has an open incident."""
+
+    dedup_key: str
+    #: To its page at the source, as the source told it last.
+    link: str | None
+    first_seen_at: datetime
+
+
+def open_alerts(connection: Connection, integration_id: str) -> list[OpenAlert]:
+    """Return the alerts of an integration that have an open incident."""
     query = (
-        select(alerts.c.dedup_key)
+        select(*(alerts.c[name] for name in OpenAlert.__dataclass_fields__))
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
         .where(
             incident_alerts.c.is_open,
@@ -44,7 +54,7 @@ def open_keys(connection: Connection, integration_id: str) -> list[str]:
         .order_by(alerts.c.id)
         .limit(_MOST_OPEN)
     )
-    return list(connection.scalars(query))
+    return [OpenAlert(**row) for row in connection.execute(query).mappings()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

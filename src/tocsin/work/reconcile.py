@@ -34,6 +34,7 @@ from tocsin.core.reconcile import (
 from tocsin.core.retry import MAX_RETRY_AFTER
 from tocsin.sentry.client import Place
 from tocsin.sentry.looking import Look, Missed, Over, Seen
+from tocsin.sentry.place import leads_to
 from tocsin.store import inbox, jobs, missing, sentry, sentrytasks
 from tocsin.store.db import Database, new_id
 from tocsin.store.inbox import Arrival
@@ -114,8 +115,6 @@ class Reconciler:
         opening: Mapping[str, datetime],
         now: datetime,
     ) -> Question:
-        keys = missing.open_keys(connection, integration.id)
-        issues = [issue for key in keys if (issue := issue_of(key))]
         since = there.seen_until or there.created_at
         return Question(
             job=job,
@@ -128,12 +127,25 @@ class Reconciler:
                     actions=opening,
                     rules={one.project: one.since or there.created_at for one in there.rules},
                 ),
-                open_issues=[one for one in issues if self._key(integration, one) in set(keys)],
+                open_issues=dict(self._open_issues(connection, there, integration)),
                 since=since - OVERLAP,
                 cursor=there.cursor,
                 began_at=now,
             ),
         )
+
+    def _open_issues(
+        self, connection: Connection, there: SentryConnection, integration: Integration
+    ) -> Iterator[tuple[str, bool]]:
+        """Yield the issues that are open here, and whether each was surely in this organisation.
+
+        Those of another one, that the integration was connected with or hears too, are left out.
+        """
+        place = place_of(there)
+        for alert in missing.open_alerts(connection, integration.id):
+            issue, is_there = issue_of(alert.dedup_key), leads_to(place, alert.link)
+            if issue and is_there is not False and self._key(integration, issue) == alert.dedup_key:
+                yield issue, is_there or alert.first_seen_at >= there.created_at
 
     def _key(self, integration: Integration, issue_id: str) -> str:
         """Return the dedup key that a webhook about an issue would have had."""
