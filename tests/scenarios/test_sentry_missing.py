@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.both_sides import BothSides
+from tests.both_sides import BothSides, switches
 from tests.fakes import FakeSentry
 from tests.scenarios.test_sentry_reconcile import lost, overriding, statuses
 from tests.world import KEY, ONE_STEP, PEOPLE, SERVICE, World
 from tocsin.core.reconcile import EVERY
+from tocsin.sentry.client import Place
 from tocsin.sentry.sender import Issue, webhook
 from tocsin.store import sentry as connections
 from tocsin.store.sentry import Opening, RuleMade, SentryConnection
+from tocsin.work import respond
 
 LOOK = {"minutes": EVERY.total_seconds() / 60}
 
@@ -257,3 +262,92 @@ def test_what_was_open_before_the_connection_was_deleted_only_if_its_link_says_w
     both = BothSides.join(world, sentry)
     both.forward(hours=1)
     assert statuses(both) == ["resolved" if ends else "triggered"]
+
+
+# -- a look that is cut short ---------------------------------------------------------------------
+
+
+class Slowly:
+    """The way to a Sentry that takes long: the clock of the loop goes on by as much."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+        loop = world._runner.get_loop()
+        real, self._seconds, self._passed = loop.time, seconds, 0.0
+        assert world._sentries is not None
+        self._lines = world._sentries
+        monkeypatch.setattr(loop, "time", lambda: real() + self._passed)
+        monkeypatch.setattr(world, "_sentries", self)
+
+    def to(self, place: Place, **options: Any) -> Any:
+        """Return a client for a place, which takes its time."""
+        asked = self._lines.to(place, **options)
+        calls = {name: self._slowed(name, getattr(asked, name)) for name in self._seconds}
+        return SimpleNamespace(**calls)
+
+    def _slowed(self, name: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        async def slowed(*args: Any, **options: Any) -> Any:
+            self._passed += self._seconds[name]
+            for _ in range(3):
+                # Whose time is up by now is told so.
+                await asyncio.sleep(0)
+            return await call(*args, **options)
+
+        return slowed
+
+
+def test_a_slow_sentry_is_still_asked_how_those_stand_that_are_open_here(
+    world: World, sentry: FakeSentry, monkeypatch: pytest.MonkeyPatch
+):
+    """However many there are that people resolved here alone, which may have come back."""
+    both = BothSides.join(world, sentry, switches())
+    sentry.do("settings", page_size=2)
+    over, *others = [both.breaks(title=f"E: {number}") for number in range(15)]
+    both.deliver_all()
+    for number in range(2, 16):
+        world.act("bob", respond.resolve, number)
+    both.forward(minutes=1)
+    for issue in others:
+        both.happens_again(issue)
+    sentry.act(over, "resolve", by="bob")
+    both.lose_all()
+    both.forward(seconds=1)
+    Slowly(world, monkeypatch, issues=4, issue=9)
+    both.forward(minutes=9)
+    assert statuses(both) == ["resolved"] * 15
+    known = connected(both)
+    assert (known.error, known.looked_at) == (None, known.seen_until)
+
+
+def test_a_look_that_ends_early_keeps_how_far_it_came(
+    both: BothSides, monkeypatch: pytest.MonkeyPatch
+):
+    """Else the next one would come no further, for as long as one thing goes wrong."""
+    monkeypatch.setattr("tocsin.sentry.looking.PAGES", 1)
+    both.sentry.do("settings", page_size=2)
+    stuck = both.breaks(title="stuck")
+    both.deliver_all()
+    both.sentry.act(stuck, "resolve", by="bob")
+    for number in range(9):
+        both.breaks(title=f"E: {number}")
+    both.lose_all()
+    both.sentry.do("faults", away=True, path=f"/issues/{stuck}/")
+    both.forward(hours=10)
+    assert statuses(both) == ["triggered"] * 10
+    assert connected(both).error is not None
+
+
+def test_a_look_begins_with_another_part_after_each_that_ended_early(
+    both: BothSides, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tocsin.sentry.looking.PAGES", 1)
+    both.sentry.do("settings", page_size=1)
+    over = both.breaks(title="over")
+    both.deliver_all()
+    both.sentry.act(over, "resolve", by="bob")
+    for number in range(3):
+        both.breaks(project="frontend", title=f"E: {number}")
+    both.lose_all()
+    both.sentry.do("faults", away=True, path="cursor=")
+    both.forward(minutes=10)
+    assert statuses(both)[0] == "resolved"
+    assert connected(both).error is not None

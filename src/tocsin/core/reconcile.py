@@ -28,8 +28,9 @@ ON_ITS_WAY = timedelta(minutes=2)
 PAGES = 5
 CLOSER = 30
 
-#: A whole look, from its first question on.
+#: A whole look, from its first question on; and each of its parts after the top of the list.
 DEADLINE = timedelta(minutes=2)
+SHARE = DEADLINE / 4
 
 #: The wait after the n-th failure in a row; past the end the last one holds.
 AFTER_ERRORS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30, 60))

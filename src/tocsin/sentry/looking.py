@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from tocsin.core.reconcile import (
     CREATED,
     DEADLINE,
     PAGES,
+    SHARE,
     UNRESOLVED,
     Known,
     Listed,
@@ -51,6 +53,8 @@ class Look:
     #: Where to go on further down, from the look before.
     cursor: str | None
     began_at: datetime
+    #: How many looks in a row were cut short before: each begins with another part.
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,8 @@ class Seen:
     over: list[Over] = field(default_factory=list)
     #: Issues that are open here and unresolved there, to when Sentry last saw them.
     last_seen: dict[str, datetime] = field(default_factory=dict)
+    #: Whether what is new since the look before was read and looked into, as far as one look may.
+    is_caught_up: bool = False
     #: Where the next look goes on further down.
     cursor: str | None = None
     error: str | None = None
@@ -121,10 +127,15 @@ class _Walk:
         self.open_here = frozenset(self.wanted.open_issues)
 
     async def walk(self) -> None:
-        below = await self._top()
-        await self._further(below)
-        await self._look_closer()
-        await self._open_here()
+        self.seen.cursor = await self._top()
+        parts = (self._further, self._open_here, self._look_closer)
+        first = self.wanted.failures % len(parts)
+        for part in (*parts[first:], *parts[:first]):
+            # What a part does not come to, the next look does: it holds up no other part.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHARE.total_seconds()):
+                    await part()
+            self.seen.is_caught_up |= part == self._look_closer
 
     async def _page(self, cursor: str | None) -> IssuePage:
         page = await self.sentry.issues("is:unresolved", cursor=cursor, stats_period=_PERIOD)
@@ -139,24 +150,21 @@ class _Walk:
             cursor = page.next
             last = page.items[-1].last_seen if page.items else None
             if cursor is None:
-                self.seen.cursor = None
                 return None
             if last is not None and last < self.wanted.since:
                 return self.wanted.cursor or cursor
         return cursor
 
-    async def _further(self, cursor: str | None) -> None:
+    async def _further(self) -> None:
         """Go on further down, a little with every look, and begin anew at the end."""
         for _ in range(PAGES):
-            self.seen.cursor = cursor
-            if cursor is None:
+            if self.seen.cursor is None:
                 return
             try:
-                cursor = (await self._page(cursor)).next
+                self.seen.cursor = (await self._page(self.seen.cursor)).next
             except Refused:
                 # The list has changed under a cursor that is old.
-                cursor = None
-        self.seen.cursor = cursor
+                self.seen.cursor = None
 
     async def _take(self, issues: Sequence[Issue]) -> None:
         """Compare some unresolved issues with what is here."""

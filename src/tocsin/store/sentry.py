@@ -281,24 +281,16 @@ def note_opening(connection: Connection, id_: str, opening: Mapping[str, datetim
     _change(connection, id_, opening=dict(opening))
 
 
-def note_look(
-    connection: Connection,
-    id_: str,
-    looked_at: datetime,
-    *,
-    seen_until: datetime | None,
-    cursor: str | None,
+def note_reached(
+    connection: Connection, id_: str, seen_until: datetime | None, cursor: str | None
 ) -> None:
-    """Note how far Sentry was asked: that went well."""
-    _change(
-        connection,
-        id_,
-        looked_at=looked_at,
-        seen_until=seen_until,
-        cursor=cursor,
-        error=None,
-        error_at=None,
-    )
+    """Note how far Sentry was asked, however the look ended; None: no further than before."""
+    _change(connection, id_, cursor=cursor, **({"seen_until": seen_until} if seen_until else {}))
+
+
+def note_look(connection: Connection, id_: str, looked_at: datetime) -> None:
+    """Note that Sentry was asked, and that all went well."""
+    _change(connection, id_, looked_at=looked_at, error=None, error_at=None)
 
 
 def note_error(connection: Connection, id_: str, error: str, at: datetime) -> None:

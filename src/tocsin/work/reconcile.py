@@ -131,6 +131,7 @@ class Reconciler:
                 since=since - OVERLAP,
                 cursor=there.cursor,
                 began_at=now,
+                failures=job.failures,
             ),
         )
 
@@ -184,14 +185,15 @@ class Reconciler:
         inbox.put(connection, list(self._arrivals(connection, question, seen, now)))
         self._note_last_seen(connection, question, seen)
         job, id_ = question.job, question.connection_id
+        seen_until = question.look.began_at if seen.is_caught_up else None
+        sentry.note_reached(connection, id_, seen_until, seen.cursor)
         if seen.error is not None:
             wait = AFTER_ERRORS[min(job.failures, len(AFTER_ERRORS) - 1)]
             asked = min(seen.retry_after or timedelta(), MAX_RETRY_AFTER)
             sentry.note_error(connection, id_, seen.error, now)
             jobs.retry(connection, job, now + max(wait, asked), seen.error)
             return
-        began_at = question.look.began_at
-        sentry.note_look(connection, id_, now, seen_until=began_at, cursor=seen.cursor)
+        sentry.note_look(connection, id_, now)
         # A job that lost its lease to another is that one's to put.
         if jobs.finish(connection, [job]):
             jobs.put(connection, [(Kind.RECONCILE, id_, now + EVERY)])
