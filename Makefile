@@ -35,7 +35,7 @@ chaos: venv ## Kill, freeze and cut off real processes, and compare what was tol
 	@.venv/bin/python -m tests.chaos --quick $(CHAOS)
 
 chaos-full: venv ## The same at full size, as root: two hours (CHAOS="--soak-minutes 5"); docs/reliability.md is made from it.
-	@.venv/bin/python -m tests.chaos --full --json chaos.json $(CHAOS)
+	@rm -f chaos.json; .venv/bin/python -m tests.chaos --full --json chaos.json $(CHAOS)
 	@.venv/bin/python scripts/reliability.py chaos.json
 
 audit: venv ## Look for known vulnerabilities in what is pinned, and write dist/tocsin.cdx.json (SBOM); asks a service outside.

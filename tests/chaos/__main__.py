@@ -21,7 +21,7 @@ import tempfile
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,6 +38,9 @@ TESTS = sorted(
 #: The row of what mostly waits.
 WAITS = 2
 
+#: What is told of a test.
+Line = dict[str, object]
+
 #: A test that takes longer hangs.
 MOST_SECONDS = {True: 240.0, False: 3_600.0}
 
@@ -45,7 +48,7 @@ MOST_SECONDS = {True: 240.0, False: 3_600.0}
 THREADS = 64
 
 
-async def run_one(test: Test, rig: Rig) -> dict[str, object]:
+async def run_one(test: Test, rig: Rig) -> Line:
     """Run one test; return its line."""
     began, wrong = time.perf_counter(), ""
     try:
@@ -83,9 +86,17 @@ def left_out(test: Test, *, is_quick: bool) -> str:
 
 
 async def run_all(
-    tests: Sequence[Test], *, is_quick: bool, seed: int, soak_minutes: float
-) -> list[dict[str, object]]:
-    """Run them in rows beside each other; at full size only what mostly waits is beside."""
+    tests: Sequence[Test],
+    *,
+    is_quick: bool,
+    seed: int,
+    soak_minutes: float,
+    told: Callable[[Line], None],
+) -> list[Line]:
+    """Run them in rows beside each other; at full size only what mostly waits is beside.
+
+    Each line is ``told`` as soon as it is there: what a run that is cut off has shown stays shown.
+    """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     folder = Path(tempfile.mkdtemp(prefix="tocsin-chaos-"))
     folder.chmod(0o755)  # noqa: ASYNC240 - once; the database may have a user of its own
@@ -98,20 +109,19 @@ async def run_all(
         for kind in sorted({bool(row) for row in rows})
     }
 
-    async def run_row(row: int) -> list[dict[str, object]]:
-        return [
-            await run_one(
-                test,
-                Rig(
-                    is_quick=is_quick,
-                    seed=seed,
-                    folder=_folder(folder, test.name),
-                    postgres=postgres[bool(row)],
-                    soak_minutes=soak_minutes,
-                ),
+    async def run_row(row: int) -> list[Line]:
+        lines = []
+        for test in rows[row]:
+            rig = Rig(
+                is_quick=is_quick,
+                seed=seed,
+                folder=_folder(folder, test.name),
+                postgres=postgres[bool(row)],
+                soak_minutes=soak_minutes,
             )
-            for test in rows[row]
-        ]
+            lines.append(await run_one(test, rig))
+            told(lines[-1])
+        return lines
 
     try:
         lines = await asyncio.gather(*map(run_row, sorted(rows)))
@@ -136,7 +146,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--only", action="append", help="such as R4; may be given again")
     parser.add_argument("--soak-minutes", type=float, default=30.0, help="how long R15 takes (30)")
-    parser.add_argument("--json", type=Path, help="write the lines there too")
+    parser.add_argument("--json", type=Path, help="add each line there as it comes")
     options = parser.parse_args()
     tests = []
     for test in TESTS:
@@ -147,20 +157,27 @@ def main() -> int:
         elif is_asked:
             print(f"{test.name} left out ({test.title}): {why}", flush=True)
     began = time.perf_counter()
-    running = run_all(
-        tests, is_quick=not options.full, seed=options.seed, soak_minutes=options.soak_minutes
-    )
-    lines = asyncio.run(running)
     about = {
         "commit": commit_of(ROOT),
         "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
         "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
     }
-    lines = [{**line, **about} for line in sorted(lines, key=lambda line: str(line["name"]))]
-    for line in lines:
-        print(json.dumps(line))
-    if options.json:
-        options.json.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+
+    def told(line: Line) -> None:
+        said = json.dumps({**line, **about})
+        print(said, flush=True)
+        if options.json:
+            with options.json.open("a", encoding="utf-8") as file:
+                file.write(f"{said}\n")
+
+    running = run_all(
+        tests,
+        is_quick=not options.full,
+        seed=options.seed,
+        soak_minutes=options.soak_minutes,
+        told=told,
+    )
+    lines = asyncio.run(running)
     failed = [str(line["name"]) for line in lines if not line["passed"]]
     took = time.perf_counter() - began
     print(f"{len(lines) - len(failed)} of {len(lines)} passed in {took:.0f} s, seed {options.seed}")
