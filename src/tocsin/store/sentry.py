@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
 from tocsin.core.plans import SentryLink
@@ -83,7 +82,7 @@ def _read(row: RowMapping, vault: Vault) -> SentryConnection:
         scopes=tuple(row["scopes"]),
         rules=_rules(row["rules"]),
         switches=_switches(row["switches"]),
-        opening=msgspec.convert(row["opening"], dict[str, datetime] | None),
+        opening=_opening(row["opening"]),
         **plain,
     )
 
@@ -95,8 +94,18 @@ _PLAIN = tuple(
 )
 
 
+def _opening(document: dict[str, str] | None) -> dict[str, datetime] | None:
+    if document is None:
+        return None
+    return {action: datetime.fromisoformat(at) for action, at in document.items()}
+
+
 def _rules(document: list[dict[str, Any]]) -> tuple[RuleMade, ...]:
-    return msgspec.convert(document, tuple[RuleMade, ...])
+    return tuple(RuleMade(**{**one, "since": _instant(one.get("since"))}) for one in document)
+
+
+def _instant(written: str | None) -> datetime | None:
+    return None if written is None else datetime.fromisoformat(written)
 
 
 def _switches(document: dict[str, Any]) -> Switches:
