@@ -88,7 +88,7 @@ def test_what_is_no_error_and_came_back_is_missing_wherever_it_is(both: BothSide
 
 def test_a_rule_tells_nothing_of_what_was_there_before_it(both: BothSides):
     before = both.breaks(project="frontend", **SLOW)
-    both.forward(days=2)
+    both.forward(hours=2)
     world, rules = both.world, connected(both).rules
     added = RuleMade(project="frontend", rule_id="77", since=world.now)
     world.database.run(lambda c: connections.set_rules(c, both.connection_id, [*rules, added]))
@@ -125,14 +125,14 @@ def test_new_issues_that_were_let_pass_are_not_missing_once_they_page_again(
     world.configure(PEOPLE, ONE_STEP, overriding("issue.created: none"))
     both = BothSides.join(world, sentry)
     break_many(both)
-    both.forward(days=3)
+    both.forward(hours=2)
     world.configure(PEOPLE, ONE_STEP, SERVICE)
     both.forward(minutes=10)
     assert (world.incidents(), lost(both)) == ([], 0)
     one_more_is_found(both)
 
 
-def test_issues_of_the_weeks_when_it_was_disabled_are_not_missing(both: BothSides):
+def test_issues_of_the_hours_when_it_was_disabled_are_not_missing(both: BothSides):
     world = both.world
     world.configure(
         PEOPLE, ONE_STEP, SERVICE.replace("routing_key:", "enabled: false, routing_key:")
@@ -144,7 +144,7 @@ def test_issues_of_the_weeks_when_it_was_disabled_are_not_missing(both: BothSide
     both.forward(minutes=1)
     both.happens_again(came_back)
     both.lose_all()
-    both.forward(days=10)
+    both.forward(hours=3)
     world.configure(PEOPLE, ONE_STEP, SERVICE)
     both.forward(minutes=10)
     assert (world.incidents(), lost(both)) == ([], 0)
@@ -331,7 +331,7 @@ def test_a_look_that_ends_early_keeps_how_far_it_came(
         both.breaks(title=f"E: {number}")
     both.lose_all()
     both.sentry.do("faults", away=True, path=f"/issues/{stuck}/")
-    both.forward(hours=10)
+    both.forward(hours=4)
     assert statuses(both) == ["triggered"] * 10
     assert connected(both).error is not None
 

@@ -148,9 +148,10 @@ class ComponentRequests:
         return self._answers[what]
 
     async def _integration(self, id_: str) -> tuple[Plans, Integration]:
-        """Find the integration in memory; it may have been made a moment ago, elsewhere."""
+        """Find the integration in memory; it may have been connected a moment ago, elsewhere."""
         plans = self._plans.known
-        if plans is None or id_ not in plans.integrations:
+        known = plans.integrations.get(id_) if plans else None
+        if plans is None or known is None or not known.signing_secrets:
             plans = await asyncio.to_thread(self._plans.refresh, at_most_every=0.1)
         found = plans.integrations.get(id_)
         if found is None or found.is_deleted:
