@@ -102,20 +102,21 @@ def _promises(lines: list[Mapping[str, Any]]) -> Iterable[str]:
 
 def _figures(lines: list[Mapping[str, Any]]) -> Iterable[str]:
     yield "## What was measured\n"
-    profiles = sorted({f"{line['profile']}, {line['date']}, {line['commit']}" for line in lines})
+    when = sorted({f"{line['date']} at {line['commit']}" for line in lines})
     machines = sorted({line["machine"] for line in lines})
     yield (
-        f"Profile, date and commit: {'; '.join(profiles)}. Machine: {'; '.join(machines)}, which"
-        " the clients, the providers and the databases share.\n"
+        f"Measured {'; '.join(when)}. Machine: {'; '.join(machines)}, which the clients, the"
+        " providers and the databases share.\n"
     )
-    yield "| Test | What is done | Figures | Result | Seed |"
-    yield "|---|---|---|---|---|"
+    yield "| Test | What is done | Size | Figures | Result | Seed |"
+    yield "|---|---|---|---|---|---|"
     for line in lines:
         figures = ", ".join(
             f"{name.replace('_', ' ')} {_value(value)}" for name, value in line["figures"].items()
         )
         result = "passes" if line["passed"] else f"**fails**: {'; '.join(line['wrong'])}"
-        yield f"| {line['name']} | {line['title']} | {figures} | {result} | {line['seed']} |"
+        what = f"{line['title']} | {line['profile']}"
+        yield f"| {line['name']} | {what} | {figures} | {result} | {line['seed']} |"
     there = {line["name"] for line in lines}
     missing = [f"{name} ({title})" for name, title in _all_tests() if name not in there]
     if missing:
