@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +88,15 @@ def main() -> None:
 def page(lines: Iterable[Mapping[str, Any]]) -> str:
     """Return the page."""
     found = sorted(lines, key=lambda line: (int(line["name"].strip("Rab")), line["name"]))
-    return "\n".join((HEAD, "\n".join(_promises(found)), "", "\n".join(_figures(found)), ""))
+    return "\n".join((HEAD, "\n".join(_promises()), "", "\n".join(_figures(found)), ""))
 
 
-def _promises(lines: list[Mapping[str, Any]]) -> Iterable[str]:
+def _promises() -> Iterable[str]:
     yield "## What is promised\n"
     yield "| | Promise | Shown by |"
     yield "|---|---|---|"
     for name, (text, more) in GUARANTEES.items():
-        tests = [line["name"] for line in lines if name in line["guarantees"]]
+        tests = [test.name for test in _all_tests() if name in test.guarantees]
         yield f"| {name} | {text} | {', '.join([*tests, *([more] if more else [])])} |"
 
 
@@ -118,16 +118,16 @@ def _figures(lines: list[Mapping[str, Any]]) -> Iterable[str]:
         what = f"{line['title']} | {line['profile']}"
         yield f"| {line['name']} | {what} | {figures} | {result} | {line['seed']} |"
     there = {line["name"] for line in lines}
-    missing = [f"{name} ({title})" for name, title in _all_tests() if name not in there]
+    missing = [f"{test.name} ({test.title})" for test in _all_tests() if test.name not in there]
     if missing:
         yield f"\nNot in this run: {'; '.join(missing)}."
 
 
-def _all_tests() -> list[tuple[str, str]]:
+def _all_tests() -> Sequence[Any]:
     sys.path.insert(0, str(ROOT))
     from tests.chaos.__main__ import TESTS
 
-    return [(test.name, test.title) for test in TESTS]
+    return TESTS
 
 
 def _value(value: object) -> str:
