@@ -594,6 +594,21 @@ def test_a_regression_that_a_release_has_not_brought_pages_for_itself(
     )
 
 
+def test_what_a_release_brought_and_a_person_took_up_again_stays_part_of_it(releasing: World):
+    """Resolved in Sentry by mistake, and back a moment later: nothing of before the release."""
+    say(releasing, "event_alert.triggered", 1, release="2.4.1")
+    releasing.expect("ann")
+    say(releasing, "event_alert.triggered", 2, release="2.4.1")
+    say(releasing, "issue.resolved", 2)
+    say(releasing, "issue.unresolved", 2, of_issue={"substatus": "ongoing"})
+    say(releasing, "event_alert.triggered", 3, release="2.4.1")
+    say(releasing, "issue.created", 3, of_issue={"substatus": "new"})
+    say(releasing, "issue.unresolved", 3, of_issue={"substatus": "escalating"})
+    releasing.expect_nothing()
+    assert len(releasing.incidents()) == 1
+    assert len(releasing.incident().alerts) == 3
+
+
 def test_a_regression_after_all_others_of_its_release_are_over_is_left_alone(releasing: World):
     say(releasing, "event_alert.triggered", 1, release="2.4.1")
     releasing.expect("ann")

@@ -176,6 +176,11 @@ def belongs(signal: Signal, alert: Alert | None, now: datetime) -> bool:
     return signal.known.is_metric or is_first_sight(signal, alert, now)
 
 
+def is_said_to_be_new(alert: Alert) -> bool:
+    """Whether the source has said of an issue that it is new."""
+    return alert.details.get("substatus") == Sight.NEW
+
+
 def was_there_before(alert: Alert) -> bool:
     """Whether the source has said of an issue that it is not new; alert rules never say."""
     return alert.details.get("substatus", Sight.NEW) != Sight.NEW

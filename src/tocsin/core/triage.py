@@ -278,10 +278,13 @@ def _gathered(
 def _is_of_before(case: Case, incident: Incident) -> bool:
     """Whether what joined the incident of a release as new turns out to have been there before.
 
-    Rules tell of an issue without saying how it comes; the webhook of the issue says it.
+    Rules tell of an issue without saying how it comes; the webhook of the issue says it. What was
+    said to be new, or was over in between, came back by what happened since.
     """
     alert, sight = case.alert, case.signal.known.sight
     if alert is None or sight not in (Sight.REGRESSED, Sight.ESCALATING, Sight.BACK):
+        return False
+    if alert.resolved_at is not None or noise.is_said_to_be_new(alert):
         return False
     is_guest = incident.group_key is not None and incident.dedup_key != alert.dedup_key
     has_just_come = case.now - alert.first_seen_at <= noise.TOLD_TWICE
